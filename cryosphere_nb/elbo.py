@@ -6,8 +6,8 @@
 __all__ = ['residual_log_likelihood', 'gaussian_log_likelihood', 'positive', 'positive_inverse', 'kl_normal',
            'kl_standard_normal', 'sample_normal', 'matching_kl_weight']
 
-# %% ../nbs/11_elbo.ipynb #03cad7b5
-import math, torch
+# %% ../nbs/11_elbo.ipynb #a542bc9c
+import torch
 from torch import Tensor
 
 from .core import InputError

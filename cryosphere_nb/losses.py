@@ -75,7 +75,7 @@ def _tree_pairs(x, cutoff, exclude):
     code.sort()
     return np.stack([code//len(x), code % len(x)], 1)
 
-# %% ../nbs/14_losses.ipynb #97aa20bf
+# %% ../nbs/14_losses.ipynb #a1b4ecee
 def clash_loss(beads:Tensor, # (B, R, 3), Å
                bonded:Tensor|None=None, # (P, 2) pairs that may be close
                cutoff:float=4., # Å; paper, figure 7
@@ -93,7 +93,7 @@ def count_clashes(beads:Tensor, # (B, R, 3) or (R, 3), Å
                  ) -> Tensor: # (B,) or scalar, long
     "Number of non-bonded pairs closer than `cutoff` in each structure (the count of the paper's figure 7)."
     pairs = neighbour_pairs(beads, cutoff, bonded)
-    return torch.tensor(len(pairs)) if beads.ndim == 2 else torch.bincount(pairs[:, 0], minlength=len(beads))
+    return torch.tensor(len(pairs), device=beads.device) if beads.ndim == 2 else torch.bincount(pairs[:, 0], minlength=len(beads))
 
 # %% ../nbs/14_losses.ipynb #2261e2e5
 @dataclass(frozen=True)
