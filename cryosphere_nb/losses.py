@@ -129,7 +129,7 @@ class Schedule:
         "Is the weight 0 at all times?"
         return self.stop == 0 and (self.kind == "constant" or self.start == 0)
 
-# %% ../nbs/14_losses.ipynb #a8c5b6f7
+# %% ../nbs/14_losses.ipynb #0dad8b7c
 @dataclass(frozen=True)
 class LossWeights:
     "Weights of the terms of eq. 8, each a number or a `Schedule`."
@@ -138,6 +138,7 @@ class LossWeights:
     kl_global:Schedule = 1. # KL of the segmentation, per data set
     continuity:Schedule = 0. # bonded distances
     clash:Schedule = 0. # beads that run into each other
+    occupancy:Schedule = 0. # surplus segments (12_segmentation)
 
     def __post_init__(self):
         for f in fields(self):
