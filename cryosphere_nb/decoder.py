@@ -75,7 +75,7 @@ def take_segment(values:Tensor, # (B, M, 3) or (M, 3)
     if segment.ndim == 1: return values[..., segment, :]
     return values.expand(len(segment), -1, -1).gather(1, segment.unsqueeze(-1).expand(-1, -1, 3))
 
-# %% ../nbs/13_decoder.ipynb #e2e841cf
+# %% ../nbs/13_decoder.ipynb #5d90a22e
 class Decoder(nn.Module):
     "Latents to beads or atoms: `MotionNet`, then `deform` (paper, section 3.4)."
     def __init__(self,
@@ -88,7 +88,8 @@ class Decoder(nn.Module):
         super().__init__()
         if pivots not in ("centroid", "origin"): raise InputError("pivots", repr(pivots), "'centroid' or 'origin'")
         self.register_buffer("beads", beads.clone())
-        self.motion, self.pivots, self.top_k = MotionNet(n_latent, n_segments, hidden), pivots, top_k
+        self.motion = MotionNet(n_latent, n_segments, hidden)
+        self.n_latent, self.pivots, self.top_k = n_latent, pivots, top_k
 
     def segment_pivots(self, G):
         "Pivots for membership `G`; they carry no gradient, being a choice of coordinates."

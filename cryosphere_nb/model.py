@@ -49,7 +49,7 @@ class Prediction:
     beads:Tensor # (B, R, 3) structures, Å
     F:Tensor # (B, D, D//2+1) half planes of the predicted images
 
-# %% ../nbs/15_model.ipynb #c5a9e1a8
+# %% ../nbs/15_model.ipynb #6cd00c28
 def mean_free(F:Tensor, # (..., D, D//2+1) half planes
              ) -> Tensor: # the same without zero frequency
     "Half planes of the images minus their means."
@@ -69,7 +69,7 @@ class CryoSphere(nn.Module):
                  sigma:float=2.): # bead width, Å
         super().__init__()
         self.decoder, self.segmentation, self.encoder = decoder, segmentation, encoder
-        self.sigma, self.n_images = sigma, n_images
+        self.sigma, self.n_images, self.n_latent = sigma, n_images, decoder.n_latent
         bonded = torch.zeros(0, 2, dtype=torch.long) if bonded is None else bonded
         self.register_buffer("amplitudes", amplitudes.clone()); self.register_buffer("bonded", bonded.clone())
         self.register_buffer("bond_lengths", pair_distances(decoder.beads, bonded))
