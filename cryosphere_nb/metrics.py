@@ -34,7 +34,7 @@ def pearson(a:Tensor, # (..., N) one value per image
     a, b = (_standardised(v.double(), 100*torch.finfo(v.dtype).eps if v.is_floating_point() else 0) for v in (a, b))
     return (a*b).mean(-1)
 
-# %% ../nbs/22_metrics.ipynb #08435e4e
+# %% ../nbs/22_metrics.ipynb #4a06d49b
 @dataclass(frozen=True)
 class PrincipalMotions:
     "The main motions of a set of structures: `mean` ± `modes`."
@@ -56,7 +56,7 @@ def principal_motions(coords:Tensor, # (N, R, 3) structures in one frame, Å
     if N < 2: raise InputError("principal_motions", f"{N} structure", "two or more", "One structure has no motion.")
     few = n < min(N, 3*R)
     pca = PCA(min(n, N, 3*R), svd_solver="arpack" if few and min(N, 3*R) > 50 else "full", random_state=0).fit(coords.flatten(1).numpy())
-    modes = torch.as_tensor(pca.components_)
+    modes = torch.as_tensor(pca.components_.copy()) # arpack returns negative strides
     modes = modes * modes.gather(1, modes.abs().argmax(1, keepdim=True)).sign()
     return PrincipalMotions(coords.mean(0), modes.unflatten(1, (R, 3)), torch.as_tensor(pca.explained_variance_ratio_))
 
