@@ -74,7 +74,7 @@ def mean_electrons(name:str, # residue name as written
 
 def _heavy_count(parent): return sum(n for e, n in formula_counts(RESIDUE_FORMULAS[parent]).items() if e != "H")
 
-# %% ../nbs/02_structure.ipynb #01c51956
+# %% ../nbs/02_structure.ipynb #b3d48bbf
 ATOM_COLUMNS = "name element altloc chain segment residue_number insertion_code residue_name hetero occupancy b_factor charge".split()
 
 class _FlatBuilder:
@@ -91,7 +91,8 @@ class _FlatBuilder:
     def init_residue(self, name, field, number, icode): self.residue = (number, icode.strip(), name, field != " ")
     def init_atom(self, name, coord, b_factor, occupancy, altloc, fullname, serial, element):
         charge = _charge(self.lines[self.line - 1][78:80])
-        self.rows.append((fullname, element, altloc.strip(), self.chain or self.segment, self.segment, *self.residue, 1. if occupancy is None else occupancy, b_factor, charge, self.model, *map(float, coord)))
+        chain, occupancy = self.chain or self.segment, 1. if occupancy is None else occupancy
+        self.rows.append((fullname, element, altloc.strip(), chain, self.segment, *self.residue, occupancy, b_factor, charge, self.model, *map(float, coord)))
     def get_structure(self): return self.rows
 
 def _charge(text):
@@ -111,11 +112,14 @@ def _read_pdb(text):
     table["name"] = table.name.str.strip()
     return table
 
-# %% ../nbs/02_structure.ipynb #02a62510
+# %% ../nbs/02_structure.ipynb #848afdf1
+_IONS = dict(POT="K", SOD="Na", CLA="Cl", CAL="Ca", CES="Cs", LIT="Li", RUB="Rb", ZN2="Zn") # CHARMM's names
+
 def _elements(table):
     "Element of each atom: as written, else from the first letter in a standard residue, else Biopython's guess."
     def one(written, fullname, residue):
         if written.capitalize() in ATOMIC_NUMBERS: return written.capitalize()
+        if residue in _IONS: return _IONS[residue]
         if standard_residue(residue): return fullname.strip().lstrip("0123456789")[:1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,17 +135,18 @@ def _read_cif(text):
     missing = [k for k in ("Cartn_x", "Cartn_y", "Cartn_z") if k not in site]
     if missing: raise ValueError(f"no _atom_site.{missing[0]}")
     if len(set(map(len, site.values()))) > 1: raise ValueError("columns of _atom_site of unequal length: a truncated file?")
-    site = pd.DataFrame({k: v for k, v in site.items()}, dtype=object)
+    site = pd.DataFrame(site, dtype=object)
     def column(*names, default=""):
         for n in names:
             if n in site: return site[n].where(~site[n].isin(["?", "."]), default)
         return pd.Series(default, index=site.index, dtype=object)
     number = lambda *names, default=0: pd.to_numeric(column(*names, default=default))
-    table = dict(name=column("label_atom_id", "auth_atom_id"), element=column("type_symbol"), altloc=column("label_alt_id"), chain=column("auth_asym_id", "label_asym_id"), segment=column("label_asym_id"),
-        residue_number=number("auth_seq_id", "label_seq_id").astype(int), insertion_code=column("pdbx_PDB_ins_code"), residue_name=column("label_comp_id", "auth_comp_id"), hetero=column("group_PDB") == "HETATM",
-        occupancy=number("occupancy", default=1.).astype(float), b_factor=number("B_iso_or_equiv").astype(float), charge=number("pdbx_formal_charge").astype(int), model=pd.factorize(column("pdbx_PDB_model_num", default="1"))[0],
-        **{c: number(f"Cartn_{c}", default=np.nan).astype(float) for c in "xyz"})
-    table = pd.DataFrame(table)
+    table = pd.DataFrame(dict(
+        name=column("label_atom_id", "auth_atom_id"), element=column("type_symbol"), altloc=column("label_alt_id"),
+        chain=column("auth_asym_id", "label_asym_id"), segment=column("label_asym_id"), residue_number=number("auth_seq_id", "label_seq_id").astype(int),
+        insertion_code=column("pdbx_PDB_ins_code"), residue_name=column("label_comp_id", "auth_comp_id"), hetero=column("group_PDB") == "HETATM",
+        occupancy=number("occupancy", default=1.).astype(float), b_factor=number("B_iso_or_equiv").astype(float), charge=number("pdbx_formal_charge").astype(int),
+        model=pd.factorize(column("pdbx_PDB_model_num", default="1"))[0], **{c: number(f"Cartn_{c}", default=np.nan).astype(float) for c in "xyz"}))
     table["element"] = _elements(table)
     return table
 
@@ -259,7 +264,7 @@ def nearest_residue(xyz:np.ndarray, # (A, 3) positions, Å
     out[loose] = residue[anchors[where[nearest]]][molecule]
     return out
 
-# %% ../nbs/02_structure.ipynb #a355522c
+# %% ../nbs/02_structure.ipynb #36b6f647
 @dataclass(frozen=True, eq=False, repr=False)
 class Structure:
     "An atomic model: beads that are rendered, and all atoms, each of which moves with one bead."
@@ -277,7 +282,8 @@ class Structure:
         for field, shape in (("xyz", (A, 3)), ("residue_of_atom", (A,)), ("bead_atom", (R,)), ("electrons", (R,))):
             found = tuple(getattr(self, field).shape)
             if found != shape: raise InputError(f"Structure.{field}", f"shape {found}", f"{shape} (A = {A} atoms, R = {R} residues)")
-        if not torch.equal(self.residue_of_atom[self.bead_atom].cpu(), torch.arange(R)): raise InputError("Structure.residue_of_atom", "a bead that belongs to another residue", "residue_of_atom[bead_atom] = 0, 1, 2, …")
+        if not torch.equal(self.residue_of_atom[self.bead_atom].cpu(), torch.arange(R)):
+            raise InputError("Structure.residue_of_atom", "a bead that belongs to another residue", "residue_of_atom[bead_atom] = 0, 1, 2, …")
 
     @property
     def beads(self) -> Tensor: return self.xyz[self.bead_atom] # (R, 3), Å
@@ -291,12 +297,15 @@ class Structure:
     def labels(self) -> list[str]: return [f"{c} {n}{i} {r}".strip() for c, n, i, r in self.residues[_RESIDUE_COLUMNS].itertuples(index=False)]
     def __repr__(self):
         chains = ", ".join(f"{c or '(blank)'}: {n}" for c, n in self.residues.groupby("chain", sort=False).size().items())
-        return f"Structure '{self.name}': {self.n_beads} residues ({chains}), {self.n_atoms} atoms, {int(self.atoms.carried.sum())} of them carried" + "".join(f"\n  {n}" for n in self.notes)
+        carried = int(self.atoms.carried.sum())
+        return "\n  ".join([f"Structure '{self.name}': {self.n_beads} residues ({chains}), {self.n_atoms} atoms, {carried} of them carried", *self.notes])
 
 _RESIDUE_COLUMNS = ["chain", "residue_number", "insertion_code", "residue_name"]
 
-# %% ../nbs/02_structure.ipynb #77e75b12
-def _plural(n, word): return f"{n} {word}{'' if n == 1 else 's'}"
+# %% ../nbs/02_structure.ipynb #9df2ae4e
+def _plural(n, word):
+    first, *rest = word.split(" ", 1)
+    return " ".join([str(n), first + ("" if n == 1 else "s"), *rest])
 
 def _listed(names, most=8): return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -319,26 +328,26 @@ def _build(table, path, on_missing):
     if on_missing not in ("warn", "error"): raise InputError("on_missing", f"'{on_missing}'", "'warn' or 'error'")
     water = table.residue_name.isin(WATERS).to_numpy()
     single = one_conformation(table)
-    notes = [f"{_plural(n, what)} left out" for n, what in ((table[water & single].assign(run=_runs(table)[water & single]).run.nunique(), "water"), (int((~single).sum()), "atom")) if n]
-    notes = [n.replace("atoms left", "atoms in alternate locations left").replace("atom left", "atom in an alternate location left") for n in notes]
-    rows = np.flatnonzero(~water & single)
-    run_of_rows = np.unique(_runs(table)[rows], return_inverse=True)[1]
-    table = table.iloc[rows].reset_index(drop=True)
-    xyz = table[["x", "y", "z"]].to_numpy()
-    beads = _beads(table, run_of_rows, run_of_rows.max() + 1 if len(rows) else 0)
-    polymer = _polymer(table, xyz, run_of_rows, beads) if len(rows) else np.zeros(0, bool)
-    notes += _missing_beads(table, run_of_rows, beads, path, on_missing)
+    run, rows = _runs(table), np.flatnonzero(~water & single)
+    counts = ((len(np.unique(run[water])), "water"), (int((~single & ~water).sum()), "atom of another conformation"))
+    notes = [f"{_plural(n, word)} left out" for n, word in counts if n]
+    if len(rows) == 0: raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
+    table, run = table.iloc[rows].reset_index(drop=True), np.unique(run[rows], return_inverse=True)[1]
+    xyz, beads = table[["x", "y", "z"]].to_numpy(), _beads(table, run, run.max() + 1)
+    notes += _missing_beads(table, run, beads, path, on_missing)
+    polymer = _polymer(table, xyz, run, beads)
     if not polymer.any(): raise InputError(path, "no residue with a Cα or C1′ atom", "at least one amino acid or nucleotide")
-    residue = np.where(polymer, np.cumsum(polymer) - 1, -1)[run_of_rows]
-    owner = nearest_residue(xyz, residue, run_of_rows, (table.element != "H").to_numpy())
-    bead_atom = beads[polymer]
-    structure = Structure(torch.tensor(xyz, dtype=torch.float32), torch.tensor(owner), torch.tensor(bead_atom), torch.tensor(_residue_electrons(table, run_of_rows, np.flatnonzero(polymer)), dtype=torch.float32),
-        table[ATOM_COLUMNS].assign(carried=residue < 0), table.iloc[bead_atom][_RESIDUE_COLUMNS].reset_index(drop=True), _stem(path), tuple(notes))
+    residue, bead_atom = np.where(polymer, np.cumsum(polymer) - 1, -1)[run], beads[polymer]
+    owner = nearest_residue(xyz, residue, run, ~table.element.isin(["H", "D"]).to_numpy())
+    electrons = _residue_electrons(table, run, np.flatnonzero(polymer))
+    residues = table.iloc[bead_atom][_RESIDUE_COLUMNS].reset_index(drop=True)
+    structure = Structure(torch.tensor(xyz, dtype=torch.float32), torch.tensor(owner), torch.tensor(bead_atom), torch.tensor(electrons, dtype=torch.float32),
+        table[ATOM_COLUMNS].assign(carried=residue < 0), residues, _stem(path), tuple(notes))
     return structure, rows
 
 def _missing_beads(table, run, beads, path, on_missing):
     "Name the standard residues that have no bead: a warning, or an error."
-    first = table.iloc[np.unique(run, return_index=True)[1]] if len(table) else table
+    first = table.iloc[np.unique(run, return_index=True)[1]]
     standard = np.array([bool(standard_residue(n)) for n in first.residue_name], bool)
     gone = first[(beads < 0) & standard & ~first.hetero.to_numpy()]
     if len(gone) == 0: return []
@@ -382,17 +391,22 @@ def load_frames(path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz; ev
     xyz = table[["x", "y", "z"]].to_numpy(np.float32)
     return structure, torch.from_numpy(np.stack([xyz[rows[kept]] for rows in models]))
 
-# %% ../nbs/02_structure.ipynb #0e1f3b46
+# %% ../nbs/02_structure.ipynb #f8d4a1e4
 def _pdb_fit(atoms, xyz, b_factors, path):
     "Refuse what PDB columns cannot hold."
-    longest = lambda c: max(atoms[c].map(len).max(), 0)
-    segments = (atoms.chain == atoms.segment).to_numpy()
-    chains = sorted(set(c for c, s in zip(atoms.chain, segments) if len(c) > (4 if s else 1)))
-    numbers, high = atoms.residue_number, float(np.abs(xyz).max())
-    checks = [(len(atoms) > 99_999, f"{len(atoms)} atoms", "at most 99999"), (bool(chains), f"chain '{_listed(chains)}'", "chain names of one letter"),
-        (numbers.max() > 9999 or numbers.min() < -999, f"residue numbers from {numbers.min()} to {numbers.max()}", "-999 to 9999"), (longest("residue_name") > 3, f"residue name '{max(atoms.residue_name, key=len)}'", "at most 3 letters"),
-        (longest("name") > 4, f"atom name '{max(atoms.name, key=len)}'", "at most 4 letters"), (len(xyz) > 9999, f"{len(xyz)} models", "at most 9999"), (high >= 999.9995 and (xyz.min() <= -999.9995 or high >= 9999.9995), f"a coordinate of size {high:.1f} Å", "-999.999 to 9999.999 Å"),
-        (np.max(b_factors) >= 999.995 or np.min(b_factors) <= -99.995, f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}", "-99.99 to 999.99")]
+    longest = lambda c: max(atoms[c], key=len)
+    from_segment = (atoms.chain == atoms.segment).to_numpy()
+    chains = sorted({c for c, seg in zip(atoms.chain, from_segment) if len(c) > (4 if seg else 1)})
+    low, high, first, last = np.min(xyz), np.max(xyz), atoms.residue_number.min(), atoms.residue_number.max()
+    checks = [
+        (len(atoms) > 99_999, f"{len(atoms)} atoms", "at most 99999"),
+        (len(xyz) > 9999, f"{len(xyz)} models", "at most 9999"),
+        (len(chains) > 0, f"chain '{_listed(chains)}'", "chain names of one letter"),
+        (first < -999 or last > 9999, f"residue numbers from {first} to {last}", "-999 to 9999"),
+        (len(longest("residue_name")) > 3, f"residue name '{longest('residue_name')}'", "at most 3 letters"),
+        (len(longest("name")) > 4, f"atom name '{longest('name')}'", "at most 4 letters"),
+        (low <= -999.9995 or high >= 9999.9995, f"coordinates from {low:.1f} to {high:.1f} Å", "-999.999 to 9999.999 Å"),
+        (np.min(b_factors) <= -99.995 or np.max(b_factors) >= 999.995, f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}", "-99.99 to 999.99")]
     for fails, found, expected in checks:
         if fails: raise InputError(path, found, f"{expected}: the PDB format has fixed columns", "Write mmCIF: give the file a name that ends in .cif.")
 
@@ -407,7 +421,8 @@ def _pdb_lines(s, b_factors):
     sign = lambda q: f"{abs(q)}{'+' if q > 0 else '-'}" if q else ""
     chain = [" " if len(c) != 1 else c for c in a.chain] # a chain that is a segment id is written as one
     segment = [c if len(c) > 1 else "" for c in a.chain]
-    before = [f"{'HETATM' if h else 'ATOM  '}{i % 100000:>5} {pad(n, e)} {r:>3} {c}{k:>4}{ic:1}   " for i, (h, n, e, r, c, k, ic) in enumerate(zip(a.hetero, a.name, a.element, a.residue_name, chain, a.residue_number, a.insertion_code), 1)]
+    columns = zip(a.hetero, a.name, a.element, a.residue_name, chain, a.residue_number, a.insertion_code)
+    before = [f"{'HETATM' if h else 'ATOM  '}{i:>5} {pad(n, e)} {r:>3} {c}{k:>4}{ic:1}   " for i, (h, n, e, r, c, k, ic) in enumerate(columns, 1)]
     after = [f"{o:6.2f}{b:6.2f}      {g:<4}{e.upper():>2}{sign(q):<2}" for o, b, g, e, q in zip(a.occupancy, b_factors, segment, a.element, a.charge)]
     carried = np.array(a.carried)
     ends = np.append(np.array(a.chain[1:], object) != np.array(a.chain[:-1], object), True) & ~carried | np.append(carried[1:], True) & ~carried
@@ -432,7 +447,7 @@ def _cif_lines(s, b_factors):
     return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} {ic or '?'} {o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
         for i, (h, e, n, r, g, q, ic, o, b, z, k, c) in enumerate(columns, 1)]
 
-# %% ../nbs/02_structure.ipynb #45c52582
+# %% ../nbs/02_structure.ipynb #c69562ee
 def save_structure(structure:Structure, # what to write
                    path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz
                    coords:Tensor|None=None, # (A, 3), or (F, A, 3) for a file of F models, Å; the structure's own if None
@@ -443,7 +458,8 @@ def save_structure(structure:Structure, # what to write
     path, kind = Path(path), _extension(path)
     if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name, or overwrite=True")
     xyz = np.asarray((structure.xyz if coords is None else torch.as_tensor(coords)).detach().cpu(), dtype=np.float64)
-    if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (structure.n_atoms, 3): raise InputError("save_structure, coords", f"shape {xyz.shape}", f"({structure.n_atoms}, 3) or (F, {structure.n_atoms}, 3): all atoms, not beads")
+    if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (structure.n_atoms, 3):
+        raise InputError("save_structure, coords", f"shape {xyz.shape}", f"({structure.n_atoms}, 3) or (F, {structure.n_atoms}, 3): all atoms, not beads")
     if not np.isfinite(xyz).all(): raise InputError("save_structure, coords", "numbers that are not finite", "positions in Å")
     xyz, b = xyz.reshape(-1, structure.n_atoms, 3), _atom_b_factors(structure, b_factors)
     text = _pdb_text if kind in (".pdb", ".ent") else _cif_text
@@ -504,7 +520,7 @@ def select_residues(structure:Structure, # where to look
     if len(inside) == 0: raise InputError(f"residues {start} to {stop} of chain '{chain}'", "none", f"numbers from {low} to {high}")
     return torch.tensor(inside.index.to_numpy(), device=structure.xyz.device)
 
-# %% ../nbs/02_structure.ipynb #75c5a592
+# %% ../nbs/02_structure.ipynb #8b7edd86
 def structure_from_beads(beads:Tensor, # (R, 3) positions, Å
                          residue_names=None, # R names, or one for all; alanine if None
                          chains=None, # R chain names, or one for all; 'A' if None
@@ -512,10 +528,11 @@ def structure_from_beads(beads:Tensor, # (R, 3) positions, Å
                         ) -> Structure:
     "A structure of beads only: Cα, or C1′ where the residue is a nucleotide; numbered from 1 in each chain."
     R = len(beads)
-    spread = lambda v, default: [default]*R if v is None else [v]*R if isinstance(v, str) else list(v)
+    spread = lambda v, default: [v or default]*R if v is None or isinstance(v, str) else list(v)
     names, chains = spread(residue_names, "ALA"), spread(chains, "A")
-    for what, v in (("beads", beads.shape[1:].numel()//3*R if beads.ndim == 2 and beads.shape[-1] == 3 else ()), ("residue_names", len(names)), ("chains", len(chains))):
-        if v != R or R == 0: raise InputError(f"structure_from_beads, {what}", f"shape {tuple(beads.shape)}" if what == "beads" else f"{v} values", "(R, 3) with R > 0" if what == "beads" else f"{R}, one per bead, or a single one")
+    if tuple(beads.shape) != (R, 3) or R == 0: raise InputError("structure_from_beads, beads", f"shape {tuple(beads.shape)}", "(R, 3) with R > 0")
+    for what, v in (("residue_names", names), ("chains", chains)):
+        if len(v) != R: raise InputError(f"structure_from_beads, {what}", f"{len(v)} values", f"{R}, one per bead, or a single one")
     nucleotide = [len(standard_residue(n) or "XXX") < 3 for n in names]
     atoms = pd.DataFrame(dict(name=["C1'" if n else "CA" for n in nucleotide], element="C", altloc="", chain=chains, segment="", residue_number=0, insertion_code="", residue_name=names,
         hetero=False, occupancy=1., b_factor=0., charge=0, carried=False))
