@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['InputError', 'pixel_axis', 'fft2c', 'ifft2c', 'frequency_axes', 'frequency_radius', 'shift_phase',
-           'half_plane_weights', 'fourier_dot', 'generator', 'config_from_dict', 'write_json', 'read_json',
-           'write_atomic']
+           'half_plane_weights', 'fourier_dot', 'fourier_crop', 'generator', 'config_from_dict', 'write_json',
+           'read_json', 'write_atomic']
 
 # %% ../nbs/00_core.ipynb #35cafc74
 import json, os, tempfile
@@ -87,6 +87,19 @@ def fourier_dot(F:Tensor, # (..., D, D//2+1) half plane of one image
     "Dot product of two real images from their half planes: `(ifft2c(F)*ifft2c(G)).sum((-2,-1))` without the inverse FFTs."
     products = F.real*G.real + F.imag*G.imag
     return products.sum(-2) @ half_plane_weights(D, products.device, products.dtype)
+
+# %% ../nbs/00_core.ipynb #3e41c721
+def fourier_crop(F:Tensor, # (..., D, D//2+1) half plane
+                 D:int, # box of the image, pixels
+                 D_new:int, # smaller box, pixels
+                ) -> Tensor: # (..., D_new, D_new//2+1)
+    "Half plane of the same picture in a smaller box: frequencies beyond the new Nyquist are dropped, grey values are kept."
+    if D_new == D: return F
+    if D_new > D: raise InputError("box", f"{D_new} pixels", f"at most {D}, the box of the images")
+    m = (D_new - 1)//2; nyquist = D_new % 2 == 0
+    columns = F[..., :m+1]
+    rows = torch.cat([columns[..., :m+1, :], torch.zeros_like(columns[..., :int(nyquist), :]), columns[..., -m:, :]], -2)
+    return torch.nn.functional.pad(rows, (0, int(nyquist))) * (D_new/D)**2
 
 # %% ../nbs/00_core.ipynb #cde96d67
 def generator(seed:int|None=0, # any integer; None draws one from the system

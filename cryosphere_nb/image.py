@@ -79,7 +79,7 @@ def project_windowed(points:Tensor, # (B, R, 3) posed beads, Å
     scale = torch.stack([torch.full_like(amplitudes, math.sqrt(2*math.pi)*sigma), amplitudes], -1)
     return scatter(w*scale[:, :, None], index, D)
 
-# %% ../nbs/10_image_formation.ipynb #5c33a28d
+# %% ../nbs/10_image_formation.ipynb #d6018e6b
 def bspline_weights(t:Tensor, # (..., 4) offset of pixels -1, 0, 1, 2 from the bead, pixels
                    ) -> Tensor: # (..., 4) weights, sum 1
     "Cubic B-spline at `t`."
@@ -105,7 +105,7 @@ def project_half_plane(points:Tensor, # (B, R, 3) posed beads, Å
                        method:str="auto", # "dense", "windowed", "spline" or "auto"
                       ) -> Tensor: # (B, D, D//2+1) complex
     "`fft2c` of the projection, by the cheapest `method` that is accurate for this σ and pixel."
-    if method == "auto": method = "spline" if sigma >= 1.5*float(torch.as_tensor(pixel_size).max()) else "windowed"
+    if method == "auto": method = "spline" if sigma >= 0.95*float(torch.as_tensor(pixel_size).max()) else "windowed"
     if method == "dense": return fft2c(project_dense(points, amplitudes, sigma, D, pixel_size))
     if method == "windowed": return fft2c(project_windowed(points, amplitudes, sigma, D, pixel_size))
     if method != "spline": raise InputError("method", repr(method), "'dense', 'windowed', 'spline' or 'auto'")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HOOKS', 'Callback', 'TrainState', 'stop_on_interrupt', 'Learner', 'make_optimizer', 'Progress', 'Weights', 'Anneal',
-           'Recorder', 'ProgressBar', 'save_checkpoint', 'open_checkpoint', 'load_model', 'load_checkpoint',
-           'Checkpoint', 'Engine']
+           'Recorder', 'ProgressBar', 'save_checkpoint', 'open_checkpoint', 'read_tensors', 'load_model',
+           'load_checkpoint', 'Checkpoint', 'Engine']
 
 # %% ../nbs/31_learner.ipynb #f7f9182d
 import json, math, shutil, signal, threading, time
@@ -153,7 +153,7 @@ def make_optimizer(model:nn.Module, # a `CryoSphere`
     groups = (("encoder", encoder_lr), ("decoder", lr), ("segmentation", lr_segments))
     return torch.optim.Adam([dict(params=list(getattr(model, name).parameters()), lr=rate, base_lr=rate, name=name) for name, rate in groups])
 
-# %% ../nbs/31_learner.ipynb #5a80ed92
+# %% ../nbs/31_learner.ipynb #95009005
 class Progress(Callback):
     "Keeps `state.progress`, from epochs and minutes, and stops when time is up."
     order = -20
@@ -161,7 +161,9 @@ class Progress(Callback):
                  epochs:int|None=None, # planned epochs
                  seconds:float|None=None): # planned time
         if epochs is None and seconds is None: raise InputError("epochs, max_minutes", "neither", "at least one of them, to know when to stop")
-        self.epochs, self.seconds = epochs, seconds
+        self.epochs, self.budget = epochs, seconds
+
+    def before_fit(self, learner): self.seconds = self.budget and learner.state.elapsed + self.budget # what an earlier call used does not count
 
     def before_batch(self, learner):
         s = learner.state
@@ -232,7 +234,7 @@ class ProgressBar(Callback):
         self.bar.set_postfix(dict(epoch=s.epoch, loss=f"{s.loss:.4f}", correlation=f"{s.correlation:.4f}"), refresh=False)
     def after_fit(self, learner): self.bar.close()
 
-# %% ../nbs/31_learner.ipynb #4b68dbcd
+# %% ../nbs/31_learner.ipynb #d605b6c4
 def save_checkpoint(path, # file to write
                     learner:Learner):
     "Everything training depends on, in one safetensors file, atomically."
@@ -257,6 +259,12 @@ def open_checkpoint(path, # file to read
             return {k: f.get_tensor(k) for k in f.keys()}, TrainState(**json.loads(header["state"]))
     except (SafetensorError, json.JSONDecodeError, TypeError, OSError) as e:
         raise InputError(path, f"a damaged file ({e})", "a checkpoint of cryosphere_nb", "The other checkpoint of the run may be intact.") from None
+
+def read_tensors(path): # safetensors file
+    "All tensors of a file by name; a damaged file raises an error that names it."
+    try:
+        with safe_open(path, "pt") as f: return {k: f.get_tensor(k) for k in f.keys()}
+    except (SafetensorError, OSError) as e: raise InputError(path, f"a missing or damaged file ({e})", "a safetensors file of cryosphere_nb") from None
 
 def load_model(model:nn.Module, # to fill
                tensors:dict, # of `open_checkpoint`
@@ -290,15 +298,11 @@ class Checkpoint(Callback):
     order = 50
     def __init__(self,
                  folder, # folder to write to
-                 every_seconds:float=60., # at most this often, and at the end
-                 resume:bool=False): # continue from `last` if it is there
-        self.folder, self.every, self.resume, self.saved, self.best = Path(folder), every_seconds, resume, -math.inf, math.inf
+                 every_seconds:float=60.): # at most this often, and at the end
+        self.folder, self.every = Path(folder), every_seconds
 
     def before_fit(self, learner):
-        if self.resume and (path := self.folder/"last.safetensors").exists():
-            load_checkpoint(path, learner)
-            self.best = min((h["loss"] for h in learner.state.history), default=math.inf)
-        self.saved = time.monotonic()
+        self.saved, self.best = time.monotonic(), min((h["loss"] for h in learner.state.history), default=math.inf)
 
     def after_batch(self, learner):
         if time.monotonic() - self.saved > self.every: self._save(learner)
