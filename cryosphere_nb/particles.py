@@ -7,11 +7,11 @@ __all__ = ['Stack', 'read_header', 'open_stack', 'refuse_overwrite', 'write_stac
            'find_file', 'Particles', 'read_star_blocks', 'Columns', 'star_pixel_size', 'star_rotations', 'star_shifts',
            'star_ctf', 'open_stacks', 'check_headers', 'read_star', 'load_cs', 'merge_passthrough', 'cs_numbers',
            'cs_table', 'cs_pose', 'cs_ctf', 'read_cs', 'read_particles', 'relion_tables', 'make_particles', 'as_relion',
-           'added_columns', 'write_star', 'write_particles', 'PrepareConfig', 'fourier_crop', 'soft_step',
-           'prepare_images', 'soft_disc', 'masked', 'PreparedImages', 'bad_images', 'image_label', 'prepare_rows',
-           'prepare_key', 'memory_budget', 'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory']
+           'added_columns', 'write_star', 'write_particles', 'PrepareConfig', 'soft_step', 'prepare_images',
+           'soft_disc', 'masked', 'PreparedImages', 'bad_images', 'image_label', 'prepare_rows', 'prepare_key',
+           'memory_budget', 'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory']
 
-# %% ../nbs/20_particles.ipynb #024b61cc
+# %% ../nbs/20_particles.ipynb #58488d07
 import hashlib, json, os, shutil, warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import mrcfile, numpy as np, pandas as pd, roma, starfile, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, fft2c, frequency_radius, ifft2c, pixel_axis, read_json, shift_phase, write_atomic, write_json
+from .core import InputError, fft2c, fourier_crop, frequency_radius, ifft2c, fourier_crop, pixel_axis, read_json, shift_phase, write_atomic, write_json
 from .geometry import euler_to_matrix, matrix_to_euler
 from .image import Batch, CTFParameters
 
@@ -544,19 +544,7 @@ class PrepareConfig:
         if self.mask_edge_a is None: raise bad("mask_edge_a", "a positive length in Å")
         if self.contrast not in ("light", "dark"): raise bad("contrast", "'light' or 'dark' (preflight measures which)")
 
-# %% ../nbs/20_particles.ipynb #acb721a9
-def fourier_crop(F:Tensor, # (..., D, D//2+1) half plane
-                 D:int, # box of the image, pixels
-                 D_new:int, # smaller box, pixels
-                ) -> Tensor: # (..., D_new, D_new//2+1)
-    "Half plane of the same picture in a smaller box: frequencies beyond the new Nyquist are dropped, grey values are kept."
-    if D_new == D: return F
-    if D_new > D: raise InputError("box", f"{D_new} pixels", f"at most {D}, the box of the images")
-    m = (D_new - 1)//2; nyquist = D_new % 2 == 0
-    columns = F[..., :m+1]
-    rows = torch.cat([columns[..., :m+1, :], torch.zeros_like(columns[..., :int(nyquist), :]), columns[..., -m:, :]], -2)
-    return torch.nn.functional.pad(rows, (0, int(nyquist))) * (D_new/D)**2
-
+# %% ../nbs/20_particles.ipynb #3048398b
 def soft_step(x:Tensor, # any shape
               edge, # where the descent begins
               width, # how long it is
