@@ -33,7 +33,7 @@ def view_run_segments(run:Run, # finished run
     coords = None if image is None else run.structure(image).xyz
     return view_segments(run.nominal, run.segments, coords, js=js)
 
-# %% ../nbs/40_analysis.ipynb #185262d1
+# %% ../nbs/40_analysis.ipynb #9ad5d66d
 def used_rows(latents:Tensor, # (N, L); rows of skipped images are NaN
               most:int|None=None, # thin evenly to this many rows; None for all
              ) -> Tensor: # (n,) long, rows of the star file
@@ -62,9 +62,8 @@ def latent_axes(latents:Tensor, # (N, L); rows of skipped images are NaN
     z = latents[used_rows(latents)].detach().cpu()
     K = min(z.shape)
     if (z == z[0]).all(): return LatentAxes(z[0], torch.eye(K, z.shape[1], dtype=z.dtype), z.new_zeros(K)) # nothing varies: any axes
-    pca = PCA(random_state=0).fit(z.double().numpy())
+    pca = PCA(random_state=0).fit(z.double().numpy()) # it fixes the signs, too
     axes, variance = torch.as_tensor(pca.components_), torch.as_tensor(pca.explained_variance_)
-    axes = axes * torch.where(axes.gather(1, axes.abs().argmax(1, keepdim=True)) < 0, -1., 1.)
     return LatentAxes(torch.as_tensor(pca.mean_).to(z), axes.to(z), (variance/variance.sum().clamp(min=1e-30)).to(z))
 
 # %% ../nbs/40_analysis.ipynb #82df8648
@@ -162,7 +161,7 @@ def plot_landscape(coordinates:Tensor, # (N, K) coordinates along the axes; rows
     _draw_landscape(ax, p, array(explained), path, values, name)
     return _finish(fig)
 
-# %% ../nbs/40_analysis.ipynb #3b665d28
+# %% ../nbs/40_analysis.ipynb #3df6ce94
 def _check_truth(truth, n_images, n_residues):
     "Truth as a tensor of a known shape, or None."
     if truth is None: return None
@@ -173,7 +172,7 @@ def _check_truth(truth, n_images, n_residues):
 
 def recovered_coordinate(run:Run, # finished run
                          truth=None, # (N, R, 3) true beads, Å; or (N,) a number per image
-                         most:int=2000, # images from which the motion is found
+                         most:int=1000, # images from which the motion is found
                          chunk:int=512, # images decoded at a time
                         ) -> pd.DataFrame: # N rows: recovered (Å), and true if given; NaN for skipped images
     "Position of every image along the first principal motion: of the true structures if they are given, else of the recovered ones."
@@ -242,18 +241,18 @@ def motion_summary(motions:pd.DataFrame, # image, segment, rx, ry, rz, angle (ra
         return dict(segment=m, residues=int(size[m]), angle_deg=np.median(np.linalg.norm(v, axis=1)), swing_deg=spread_along(v), shift_a=np.median(np.linalg.norm(t, axis=1)), travel_a=spread_along(t))
     return pd.DataFrame([row(m) for m in occupied_segments(labels).tolist()]).set_index("segment")
 
-# %% ../nbs/40_analysis.ipynb #4c8d3895
+# %% ../nbs/40_analysis.ipynb #d4dfd1b7
 def residue_motion(coords:Tensor, # (N, R, 3) structures, Å; rows of skipped images are NaN
                    nominal:Tensor, # (R, 3), Å
                   ) -> pd.DataFrame: # R rows, Å: offset, rmsf, rms
     "Displacement of each residue from the nominal structure: of its mean, about its mean, and in all."
     if coords.ndim != 3 or coords.shape[1:] != nominal.shape: raise InputError("residue_motion", f"shapes {tuple(coords.shape)} and {tuple(nominal.shape)}", "(N, R, 3) and (R, 3)")
-    moved = (coords - nominal.to(coords)).double()
+    moved = coords - nominal.to(coords)
     moved = moved[moved.isfinite().flatten(1).all(1)]
     if len(moved) == 0: raise InputError("residue_motion, coords", "no structure", "at least one")
-    mean = moved.mean(0)
-    root = lambda d: d.square().sum(-1).mean(0).sqrt().cpu().numpy()
-    return pd.DataFrame(dict(offset=mean.norm(dim=-1).cpu().numpy(), rmsf=root(moved - mean), rms=root(moved)))
+    mean = moved.mean(0, dtype=torch.float64)
+    root = lambda d: d.square().sum(-1).mean(0, dtype=torch.float64).sqrt().cpu().numpy()
+    return pd.DataFrame(dict(offset=mean.norm(dim=-1).cpu().numpy(), rmsf=root(moved - mean.to(moved)), rms=root(moved)))
 
 def _draw_residues(ax, table, labels=None, structure=None):
     "RMSF and offset along the chain; segments as a strip of colour below."
@@ -294,7 +293,7 @@ def plot_history(history:pd.DataFrame, # one row per epoch: `run.history`
     _draw_history(ax, history)
     return _finish(fig)
 
-# %% ../nbs/40_analysis.ipynb #a8b62bb8
+# %% ../nbs/40_analysis.ipynb #2d16b3bf
 def image_table(run:Run, # finished run
                 coordinate:pd.DataFrame|None=None, # as from `recovered_coordinate`; computed if None
                ) -> pd.DataFrame: # N rows, in star order
@@ -308,7 +307,7 @@ def image_table(run:Run, # finished run
 def overview(run:Run, # finished run
              truth=None, # (N, R, 3) true beads, Å; or (N,) a number per image
              traversal:Traversal|None=None, # the walk; along the first axis if None
-             most:int=2000, # images used for the motion along the chain
+             most:int=1000, # images used for the motion along the chain
             ) -> Figure:
     "One sheet: training, landscape, motion coordinate, motion along the chain."
     t = traverse(run.latents) if traversal is None else traversal
@@ -322,7 +321,7 @@ def overview(run:Run, # finished run
     _draw_residues(ax["D"], residue_motion(run.coordinates(used_rows(run.latents, most)), run.nominal.beads), run.segments, run.nominal)
     return _finish(fig)
 
-# %% ../nbs/40_analysis.ipynb #44009a72
+# %% ../nbs/40_analysis.ipynb #256c845b
 REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv", motions="motions.csv", segments="segment_motions.csv", residues="residue_motions.csv")
 
 def _borders(run):
@@ -330,7 +329,7 @@ def _borders(run):
     at = [run.nominal.labels[i] for i in hinge_positions(run.segments).tolist()]
     return f"Segments change at residue {', '.join(at[:20])}{' and further ones' if len(at) > 20 else ''}." if at else "The whole chain is one segment."
 
-def _truth_table(run, truth, most=2000):
+def _truth_table(run, truth, most=1000):
     "Recovered structures against true ones, in one row."
     rows = used_rows(run.latents, most)
     labels = run.segments.where(run.segments >= 0, run.segments.max() + 1) # what is held is one more rigid body
@@ -352,7 +351,7 @@ def report(run:Run, # finished run
     coordinate, motions = recovered_coordinate(run, truth), run.motions
     used = occupied_segments(run.segments[run.segments >= 0]).tolist()
     tables = dict(images=image_table(run, coordinate), motions=motions[motions.segment.isin(used)], segments=motion_summary(motions, run.segments).reset_index(),
-                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), **residue_motion(run.coordinates(used_rows(run.latents, 2000)), run.nominal.beads)))
+                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads)))
     for name, table in tables.items():
         with write_atomic(files[name]) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
     sheet = overview(run, truth, t)
