@@ -11,7 +11,7 @@ __all__ = ['Stack', 'read_header', 'open_stack', 'refuse_overwrite', 'write_stac
            'soft_disc', 'masked', 'PreparedImages', 'bad_images', 'image_label', 'prepare_rows', 'prepare_key',
            'memory_budget', 'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory']
 
-# %% ../nbs/20_particles.ipynb #58488d07
+# %% ../nbs/20_particles.ipynb #d70fcbe2
 import hashlib, json, os, shutil, warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import mrcfile, numpy as np, pandas as pd, roma, starfile, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, fft2c, fourier_crop, frequency_radius, ifft2c, fourier_crop, pixel_axis, read_json, shift_phase, write_atomic, write_json
+from .core import InputError, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis, read_json, shift_phase, write_atomic, write_json
 from .geometry import euler_to_matrix, matrix_to_euler
 from .image import Batch, CTFParameters
 
