@@ -134,7 +134,7 @@ def read_json(path): # file to read
     except FileNotFoundError: raise InputError(path, "no such file", "a JSON file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as e: raise InputError(path, f"text that is not JSON ({e})", "a JSON file") from None
 
-# %% ../nbs/00_core.ipynb #4f8b95cd
+# %% ../nbs/00_core.ipynb #56f5dbe1
 @contextmanager
 def write_atomic(path): # final path
     "Context manager that yields a temporary path in the same folder and renames it to `path` on success; on failure the old file stays."
@@ -143,7 +143,7 @@ def write_atomic(path): # final path
     fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(fd)
     try:
-        umask = os.umask(0); os.umask(umask); os.chmod(tmp, 0o666 & ~umask) # mkstemp makes private files; give it the user's usual mode
         yield Path(tmp)
+        umask = os.umask(0); os.umask(umask); os.chmod(tmp, 0o666 & ~umask) # mkstemp makes private files; give it the user's usual mode
         os.replace(tmp, path)
     finally: Path(tmp).unlink(missing_ok=True)

@@ -7,8 +7,8 @@ __all__ = ['HOOKS', 'Callback', 'TrainState', 'stop_on_interrupt', 'Learner', 'm
            'Recorder', 'ProgressBar', 'save_checkpoint', 'open_checkpoint', 'read_tensors', 'load_model',
            'load_checkpoint', 'Checkpoint', 'Engine']
 
-# %% ../nbs/31_learner.ipynb #f7f9182d
-import json, math, shutil, signal, threading, time
+# %% ../nbs/31_learner.ipynb #e75edc36
+import json, math, shutil, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -207,7 +207,7 @@ class Anneal(Callback):
         scale = max(min(1., (1 - learner.state.progress)/(1 - self.flat)), self.floor)
         for group in learner.optimizer.param_groups: group["lr"] = scale*group["base_lr"]
 
-# %% ../nbs/31_learner.ipynb #22d51505
+# %% ../nbs/31_learner.ipynb #c32bf009
 class Recorder(Callback):
     "Appends one dict per epoch to `state.history`: means over all images of the epoch."
     order = 10
@@ -227,7 +227,9 @@ class Recorder(Callback):
 class ProgressBar(Callback):
     "A bar with loss, correlation and time left; in a notebook, a script or a log."
     order = 20
-    def before_fit(self, learner): self.bar = tqdm(total=100., desc="fit", unit="%", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", disable=not learner.is_main)
+    def before_fit(self, learner):
+        live = sys.stderr.isatty() or "ipykernel" in sys.modules # a log file gets a line now and then
+        self.bar = tqdm(total=100., desc="fit", unit="%", mininterval=0.3 if live else 20., bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", disable=not learner.is_main)
     def after_batch(self, learner):
         s = learner.state
         self.bar.update(100*s.progress - self.bar.n)

@@ -92,18 +92,20 @@ def rigid_floor(truth:Tensor, # (F, R, 3) true beads, Å
         total += (apply_rigid(piece, *superpose(piece, there)) - there).square().sum((-2, -1))
     return (total/len(labels)).sqrt()
 
-# %% ../nbs/22_metrics.ipynb #29c5468f
-def segment_sizes(labels:Tensor, # (R,) segment of each residue
+# %% ../nbs/22_metrics.ipynb #5b66a870
+def segment_sizes(labels:Tensor, # (R,) segment of each residue, -1 for none
                   n_segments:int|None=None, # M; None takes the largest label plus one
                  ) -> Tensor: # (M,) residues in each segment
     "How many residues each segment holds; surplus segments hold 0."
-    return torch.bincount(torch.as_tensor(labels).long(), minlength=n_segments or 0)
+    labels = torch.as_tensor(labels).long()
+    return torch.bincount(labels[labels >= 0], minlength=n_segments or 0)
 
 def occupied_segments(labels:Tensor, # (R,) segment of each residue
                       min_size:int=1, # residues below which a segment counts as empty
                      ) -> Tensor: # labels in use, in order along the chain
     "The segments that hold at least `min_size` residues, in the order in which the chain meets them."
     labels = torch.as_tensor(labels).long()
+    labels = labels[labels >= 0]
     kept = labels[segment_sizes(labels)[labels] >= min_size]
     return torch.tensor(list(dict.fromkeys(kept.tolist())), dtype=torch.long)
 
