@@ -207,7 +207,7 @@ class Anneal(Callback):
         scale = max(min(1., (1 - learner.state.progress)/(1 - self.flat)), self.floor)
         for group in learner.optimizer.param_groups: group["lr"] = scale*group["base_lr"]
 
-# %% ../nbs/31_learner.ipynb #c32bf009
+# %% ../nbs/31_learner.ipynb #f6c44b3a
 class Recorder(Callback):
     "Appends one dict per epoch to `state.history`: means over all images of the epoch."
     order = 10
@@ -227,9 +227,10 @@ class Recorder(Callback):
 class ProgressBar(Callback):
     "A bar with loss, correlation and time left; in a notebook, a script or a log."
     order = 20
+    def __init__(self, make=tqdm): self.make = make # what draws the bar
     def before_fit(self, learner):
         live = sys.stderr.isatty() or "ipykernel" in sys.modules # a log file gets a line now and then
-        self.bar = tqdm(total=100., desc="fit", unit="%", mininterval=0.3 if live else 20., bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", disable=not learner.is_main)
+        self.bar = self.make(total=100., desc="fit", unit="%", mininterval=0.3 if live else 20., bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", disable=not learner.is_main)
     def after_batch(self, learner):
         s = learner.state
         self.bar.update(100*s.progress - self.bar.n)
