@@ -49,7 +49,7 @@ class Prediction:
     beads:Tensor # (B, R, 3) structures, Å
     F:Tensor # (B, D, D//2+1) half planes of the predicted images
 
-# %% ../nbs/15_model.ipynb #6cd00c28
+# %% ../nbs/15_model.ipynb #1e9044f3
 def mean_free(F:Tensor, # (..., D, D//2+1) half planes
              ) -> Tensor: # the same without zero frequency
     "Half planes of the images minus their means."
@@ -80,9 +80,12 @@ class CryoSphere(nn.Module):
         z = mean if noise is None else mean + std*noise.latent
         G = self.segmentation(None if noise is None else noise.segments)
         beads = self.decoder(z, G)
+        return Prediction(mean, std, G, beads, self.render(beads, batch))
+
+    def render(self, beads:Tensor, batch:Batch) -> Tensor: # (B, R, 3) -> (B, D, D//2+1)
+        "Mean-free images of `beads` as the particles of the batch would show them, as half planes."
         with torch.autocast(beads.device.type, enabled=False):
-            F = mean_free(render(beads.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size, self.sigma))
-        return Prediction(mean, std, G, beads, F)
+            return mean_free(render(beads.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size, self.sigma))
 
     def terms(self, batch:Batch, p:Prediction) -> dict: # name -> function that computes the term
         "The terms of the loss, not yet computed."

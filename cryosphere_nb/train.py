@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['RUN_FILES', 'REPORT_FILES', 'MAY_CHANGE', 'FORMAT', 'FitConfig', 'make_config', 'make_parts', 'model_offset', 'moved',
            'default_box', 'will_resume', 'clear_folder', 'data_facts', 'check_same_run', 'settle', 'Run', 'make_model',
-           'infer', 'save_latents', 'open_latents', 'fit', 'make_learner', 'finish']
+           'infer', 'search', 'infer_all', 'save_latents', 'open_latents', 'fit', 'make_learner', 'finish']
 
-# %% ../nbs/32_train.ipynb #4be3d627
+# %% ../nbs/32_train.ipynb #e0d0bb55
 import hashlib, math, warnings
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,18 +16,18 @@ import numpy as np, pandas as pd, scipy.fft, torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .core import InputError, config_from_dict, generator, read_json, write_atomic, write_json
+from .core import InputError, config_from_dict, fft2c, generator, read_json, write_atomic, write_json
 from .decoder import Decoder
 from .encoders import make_encoder
 from .learner import Anneal, Checkpoint, Engine, Learner, Progress, ProgressBar, Recorder, TrainState, Weights, load_checkpoint, load_model, make_optimizer, open_checkpoint, read_tensors
-from .losses import LossWeights, Schedule
+from .losses import LossWeights, Schedule, correlation_loss
 from .model import CryoSphere
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, write_star
 from .preflight import Preflight, preflight
 from .segmentation import Part, Segmentation
 from .structure import Structure, bonded_pairs, load_structure, save_structure, select_residues
 
-# %% ../nbs/32_train.ipynb #9cfb6666
+# %% ../nbs/32_train.ipynb #3f56c512
 @dataclass(frozen=True)
 class FitConfig:
     "All settings of a run."
@@ -60,6 +60,7 @@ class FitConfig:
     kl_weight:float = 1. # of the latents' KL divergence, see match_kl
     kl_warmup:float = 0.2 # fraction of training over which the KL weight grows from 0
     match_kl:bool = True # kl_weight in units of the weight that matches the likelihood?
+    candidates:int = 0 # after training, try the latents of this many other images on every image and keep what is clearly better
     occupancy_weight:float = 1e-3 # pressure on surplus segments
     continuity_weight:float = 0. # bonded neighbours keep their distance
     clash_weight:float = 0. # beads keep 4 Å apart
@@ -73,7 +74,11 @@ class FitConfig:
         for name in ("n_segments", "n_latent", "batch_size", "encoder_box", "top_k"):
             v = getattr(self, name)
             if not (isinstance(v, int) and not isinstance(v, bool) and v >= 1): raise bad(name, "an integer, 1 or more")
-        for name in ("max_minutes", "sigma_a", "tau", "lr", "lr_segments", "lr_table", "low_pass_a", "mask_radius_a"):
+        if not (isinstance(self.candidates, int) and self.candidates >= 0): raise bad("candidates", "an integer, 0 or more")
+        for name in ("decoder_hidden", "encoder_hidden"):
+            v = getattr(self, name)
+            if not (isinstance(v, tuple) and all(isinstance(w, int) and w >= 1 for w in v)): raise bad(name, "a list of layer widths, each 1 or more")
+        for name in ("max_minutes", "sigma_a", "tau", "lr", "lr_segments", "lr_table", "low_pass_a", "mask_radius_a", "memory_gb", "checkpoint_seconds"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, (int, float)) and v > 0): raise bad(name, "a positive number")
         for name in ("kl_weight", "kl_warmup", "occupancy_weight", "continuity_weight", "clash_weight"):
@@ -272,7 +277,7 @@ class Run:
 
 FORMAT = "cryosphere_nb run 1"
 
-# %% ../nbs/32_train.ipynb #bc93c6fd
+# %% ../nbs/32_train.ipynb #4c474a2f
 def make_model(structure:Structure, # nominal model, centred
                config:FitConfig,
                n_images:int, # images that are trained on
@@ -300,6 +305,36 @@ def infer(model:CryoSphere, # trained
         correlation[rows] = -model.terms(batch, p)["correlation"]().cpu()
     return mean, std, correlation
 
+@torch.no_grad()
+def search(model:CryoSphere, # trained
+           data:PreparedImages, # prepared images
+           mean:Tensor, # (n, L) latents of these images
+           correlation:Tensor, # (n,) correlation with the prediction from them
+           candidates:Tensor, # (K, L) latents to try on every image
+           nats:float=3., # log-likelihood that a candidate must gain
+           batch_size:int=256,
+          ) -> tuple[Tensor, Tensor]: # latents and correlations, the better of both
+    "Replace the latent of an image by a candidate that explains it clearly better."
+    device = model.amplitudes.device
+    mean, correlation, structures = mean.clone(), correlation.clone(), model.decode(candidates.to(device))
+    for i in torch.arange(len(data)).split(batch_size):
+        batch = data.batch(i).to(device); observed = fft2c(batch.images)
+        found = torch.stack([-correlation_loss(observed, model.render(x.expand(len(i), -1, -1), batch), batch.D) for x in structures]).max(0)
+        c = found.values.cpu()
+        gain = data.D**2/2*(torch.log1p(-correlation[i]**2) - torch.log1p(-c**2)) # log-likelihood with the best scale (elbo chapter)
+        better = (gain > nats) & (c > correlation[i])
+        mean[i[better]], correlation[i[better]] = candidates[found.indices.cpu()[better]], c[better]
+    return mean, correlation
+
+def infer_all(model, data, n_images, config): # pieces of `fit`
+    "`infer`, then `search` if candidates were asked for."
+    mean, std, correlation = infer(model, data, n_images)
+    if config.candidates:
+        rows = data.rows
+        some = rows[torch.randperm(len(rows), generator=generator(config.seed))[:config.candidates]]
+        mean[rows], correlation[rows] = search(model, data, mean[rows], correlation[rows], mean[some])
+    return mean, std, correlation
+
 def save_latents(path, mean, std, correlation): # safetensors file
     "Write latents, atomically."
     with write_atomic(path) as tmp: save_file(dict(mean=mean.contiguous(), std=std.contiguous(), correlation=correlation.contiguous()), tmp)
@@ -313,7 +348,7 @@ def open_latents(path, # of `save_latents`
         if found != shape: raise InputError(f"{path}, '{name}'", found, shape)
     return from_file["mean"], from_file["std"], from_file["correlation"]
 
-# %% ../nbs/32_train.ipynb #96929afb
+# %% ../nbs/32_train.ipynb #68f7172d
 def fit(particles, # path of a .star or .cs file, or `Particles`
         model, # path of a PDB or mmCIF file, or `Structure`; docked in the consensus map
         out="run", # run folder
@@ -347,7 +382,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     save_structure(structure, out/"nominal.cif", overwrite=True)
     learner.fit(config.epochs)
     net = net.to("cpu").eval()
-    return finish(Run(out, config, structure, net, *infer(net, data, len(particles)), offset, learner.state, report), particles)
+    return finish(Run(out, config, structure, net, *infer_all(net, data, len(particles), config), offset, learner.state, report), particles)
 
 def make_learner(net, data, config, out, progress, callbacks): # pieces of `fit`
     "The learner with everything a run wants."
