@@ -152,7 +152,7 @@ def model_warnings(particles:Particles, # data set
     reach, half = structure.beads.norm(dim=1).max().item(), (particles.box*particles.pixel_size).min().item()/2
     return [f"the model reaches {reach:.0f} Å from the centre, but the box only {half:.0f} Å: it is not centred, or the box is too small"] if reach > half else []
 
-# %% ../nbs/23_preflight.ipynb #e0cd9556
+# %% ../nbs/23_preflight.ipynb #69f944fd
 @dataclass(frozen=True, eq=False)
 class Preflight:
     "What preflight measured. `table` has a row for everything that was tried."
@@ -193,7 +193,7 @@ def verdict(table:pd.DataFrame, # from `compare`
            ) -> str:
     "What to tell a user whose stack is refused."
     if better: return f"It does with '{better[0]}'. {ADVICE[better[0]]}"
-    few = f"Only {n_images} image{'s were' if n_images > 1 else ' was'} looked at, which may be too few to tell (strict=False goes on). " if n_images < 50 else ""
+    few = f"Only {n_images} image{'s were' if n_images > 1 else ' was'} looked at, which may be too few to tell (strict=False, or check=False in `fit`, goes on). " if n_images < 50 else ""
     return few + "Nothing that was tried does. Is the model docked in the consensus map of these particles, and are poses and pixel size those of the refinement?"
 
 def preflight(particles:Particles, # data set, as read
