@@ -7,7 +7,7 @@ __all__ = ['HOOKS', 'Callback', 'TrainState', 'stop_on_interrupt', 'Learner', 'm
            'Recorder', 'ProgressBar', 'save_checkpoint', 'open_checkpoint', 'read_tensors', 'load_model',
            'load_checkpoint', 'Checkpoint', 'Engine']
 
-# %% ../nbs/31_learner.ipynb #e75edc36
+# %% ../nbs/31_learner.ipynb #a06f288e
 import json, math, shutil, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,12 +18,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from .core import InputError, generator, write_atomic
 from .elbo import matching_kl_weight
-from .image import Batch
 from .losses import LossWeights
 from .model import draw_noise
 

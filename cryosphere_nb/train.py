@@ -7,12 +7,12 @@ __all__ = ['RUN_FILES', 'REPORT_FILES', 'MAY_CHANGE', 'FORMAT', 'FitConfig', 'ma
            'default_box', 'will_resume', 'clear_folder', 'data_facts', 'check_same_run', 'settle', 'Run', 'make_model',
            'infer', 'search', 'infer_all', 'save_latents', 'open_latents', 'fit', 'make_learner', 'finish']
 
-# %% ../nbs/32_train.ipynb #e0d0bb55
-import hashlib, math, warnings
-from dataclasses import asdict, dataclass, field, fields, replace
+# %% ../nbs/32_train.ipynb #7f903018
+import hashlib, math
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np, pandas as pd, scipy.fft, torch
+import pandas as pd, scipy.fft, torch
 from safetensors.torch import save_file
 from torch import Tensor
 
