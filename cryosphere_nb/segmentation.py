@@ -55,7 +55,7 @@ def check_parts(parts, # parts to check
             if i in seen: raise InputError(f"part {p}", f"residue index {i}, which part {seen[i]} has too", "parts that do not overlap")
             seen[i] = p
 
-# %% ../nbs/12_segmentation.ipynb #dcdab56c
+# %% ../nbs/12_segmentation.ipynb #355e606e
 class Segmentation(nn.Module):
     "The mixture along the chain, with a Gaussian posterior over its parameters (paper, sections 3.3 and 3.5)."
     def __init__(self,
@@ -70,6 +70,7 @@ class Segmentation(nn.Module):
         priors = [[(p.center_prior, p.width_prior, p.logit_prior)]*p.n_segments for p in self.parts]
         prior = torch.tensor([row for rows in priors for row in rows]).permute(2, 1, 0) # (mean|std, u|s|α, M)
         self.register_buffer("prior_mean", prior[0].contiguous()); self.register_buffer("prior_std", prior[1].contiguous())
+        for p, part in enumerate(self.parts): self.register_buffer(f"residues_{p}", torch.tensor(part.residues), persistent=False) # on the module's device, not in its state
         self.nu = nn.Parameter(self.prior_mean.clone()) # (3, M) posterior means of u, s, α
         self.rho = nn.Parameter(positive_inverse(torch.full_like(self.prior_mean, posterior_std))) # posterior stds before ELU+1
 
@@ -86,10 +87,9 @@ class Segmentation(nn.Module):
         usa = self.nu if noise is None else self.nu + self.beta*noise
         G = usa.new_zeros(*usa.shape[:-2], self.n_residues, self.n_segments)
         first = 0
-        for part in self.parts:
+        for p, part in enumerate(self.parts):
             columns = slice(first, first := first + part.n_segments)
-            rows = torch.tensor(part.residues, device=G.device)
-            G[..., rows, columns] = self.part_membership(part, usa[..., columns])
+            G[..., getattr(self, f"residues_{p}"), columns] = self.part_membership(part, usa[..., columns])
         return G
 
     def part_membership(self, part, usa): # (..., 3, m) -> (..., r, m)
