@@ -9,14 +9,14 @@ __all__ = ['Stack', 'read_header', 'open_stack', 'refuse_overwrite', 'write_stac
            'cs_table', 'cs_pose', 'cs_ctf', 'read_cs', 'read_particles', 'relion_tables', 'make_particles', 'as_relion',
            'added_columns', 'write_star', 'write_particles', 'PrepareConfig', 'soft_step', 'prepare_images',
            'soft_disc', 'masked', 'PreparedImages', 'bad_images', 'image_label', 'prepare_rows', 'prepare_key',
-           'memory_budget', 'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory']
+           'stack_content', 'memory_budget', 'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory']
 
-# %% ../nbs/20_particles.ipynb #d70fcbe2
+# %% ../nbs/20_particles.ipynb #f3d3a54b
 import hashlib, json, os, shutil, warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import mrcfile, numpy as np, pandas as pd, roma, starfile, torch
+import mrcfile, numpy as np, pandas as pd, psutil, roma, starfile, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -612,7 +612,7 @@ class PreparedImages:
         p = self.particles
         return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i)
 
-# %% ../nbs/20_particles.ipynb #1e2b7a0c
+# %% ../nbs/20_particles.ipynb #83b2731d
 def bad_images(images:Tensor, # (n, D, D)
               ) -> list[tuple[int, str]]: # position, what is wrong
     "Images that are constant or contain numbers that are not finite."
@@ -655,14 +655,20 @@ def prepare_key(particles:Particles, # data set
     h = hashlib.sha256(json.dumps(["prepared images, format 1", asdict(config), on_bad, [stat(s) for s in particles.stacks]]).encode())
     for v in particles.file, particles.index, particles.shift, particles.pixel_size, particles.sign: h.update(np.ascontiguousarray(np.asarray(v)).tobytes())
     for s in particles.stacks:
-        if s.array is not None: h.update(np.ascontiguousarray(s.array).tobytes())
+        for images in stack_content(s): h.update(np.ascontiguousarray(images))
     return h.hexdigest()[:20]
 
-# %% ../nbs/20_particles.ipynb #02c18393
+def stack_content(stack:Stack, # images of a data set
+                  chunk:int=256): # images at a time
+    "The numbers that tell a stack in memory from another: all images of an array; 16 of one that makes its images when asked; none of a file, whose size and date do."
+    if stack.array is None: return
+    if isinstance(stack.array, np.ndarray): yield from (stack.array[i:i + chunk] for i in range(0, stack.n, chunk))
+    else: yield stack.read(np.unique(np.linspace(0, stack.n - 1, 16).astype(int)))
+
+# %% ../nbs/20_particles.ipynb #ec06dd0e
 def memory_budget() -> float: # GB
-    "Half of the memory that is free now."
-    try: return os.sysconf("SC_AVPHYS_PAGES")*os.sysconf("SC_PAGE_SIZE")/2e9
-    except (AttributeError, ValueError, OSError): return 2. # systems that do not say
+    "Half of the memory that programs can have now; the system's cache of files counts as free, since it makes way."
+    return psutil.virtual_memory().available/2e9
 
 def chunk_images(particles, config, on_bad, progress, chunk): # iterator over (images, rows, bad) of consecutive rows
     "`prepare_rows` over the whole data set."
@@ -691,11 +697,13 @@ def write_cache(path:Path, # file of raw numbers; its description goes beside it
 def read_cache(path:Path, # file of raw numbers
                config:PrepareConfig, # settings
               ): # images mapped from disk and the rows left out, or None if the file is not there or not whole
-    "Map a cache that `write_cache` finished."
+    "Map a cache that `write_cache` finished, for reading only: no memory is set aside, so the file may be larger than the machine's."
     if not (path.exists() and path.with_suffix(".json").exists()): return None
     about, dtype = read_json(path.with_suffix(".json")), np.dtype(np.float16 if config.half else np.float32)
     if path.stat().st_size != np.prod(about["shape"], dtype=np.int64)*dtype.itemsize or not about["shape"][0]: return None
-    return torch.from_numpy(np.memmap(path, dtype, "c", shape=tuple(about["shape"]))), [tuple(b) for b in about["skipped"]]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable") # nobody writes: `batch` copies what it takes
+        return torch.from_numpy(np.memmap(path, dtype, "r", shape=tuple(about["shape"]))), [tuple(b) for b in about["skipped"]]
 
 def prepare(particles:Particles, # data set
             config:PrepareConfig=PrepareConfig(), # what to do
