@@ -57,7 +57,7 @@ def take_sample(particles:Particles, # data set
     F = fft2c(batch.images)*w
     return Sample(F/fourier_dot(F, F, D).sqrt()[:, None, None].clamp(min=1e-30), ctf_half_plane(kept.ctf, D, a)*w, kept.R, kept.shift, a, D)
 
-# %% ../nbs/23_preflight.ipynb #93fe622c
+# %% ../nbs/23_preflight.ipynb #cf019066
 def match(sample:Sample, # images
           beads:Tensor, # (R, 3) Å
           amplitudes:Tensor, # (R,) electrons
@@ -67,9 +67,8 @@ def match(sample:Sample, # images
          ) -> Tensor: # (n,) correlations
     "Correlation of every image's details with the projection of `beads`."
     R, shift, D, a = sample.R if R is None else R, sample.shift if shift is None else shift, sample.D, sample.pixel_size
-    method = "spline" if sigma >= 0.5*float(a.max()) else "auto" # at σ = 2 Å and 4 Å pixels it still agrees with the exact projection to 0.998
     def some(i): # few images at a time: they stay in the cache
-        P = render(beads, amplitudes, R[i], None, D, a[i], sigma, method=method)*sample.transfer[i]*shift_phase(shift[i]/a[i, None], D)
+        P = render(beads, amplitudes, R[i], None, D, a[i], sigma)*sample.transfer[i]*shift_phase(shift[i]/a[i, None], D)
         return fourier_dot(sample.F[i], P, D)/fourier_dot(P, P, D).sqrt().clamp(min=1e-30)
     return torch.cat([some(i) for i in torch.arange(len(sample)).split(max(1, 8_000//len(beads)))])
 
