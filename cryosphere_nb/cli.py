@@ -210,7 +210,7 @@ def show_marks(marks:pd.DataFrame, # from `demo_marks`
     print(f"\n{'PASS' if asked.all() else 'FAIL'}: {asked.sum()} of {len(asked)} marks reached", flush=True)
     return int(not asked.all())
 
-# %% ../nbs/50_cli.ipynb #ed4f96a5
+# %% ../nbs/50_cli.ipynb #50a81613
 def demo(out="demo", # folder: the stack goes into data, the run into run
          n:int=2000, # images
          box:int=64, # pixels
@@ -220,16 +220,13 @@ def demo(out="demo", # folder: the stack goes into data, the run into run
          spread_deg:float=5., # standard deviation of the angle within each
          middle_deg:float=25., # angle between both populations; 0 is the nominal structure
          minutes:float|None=4., # training time at most
-         epochs:int|None=30, # passes over the images at most
+         epochs:int|None=20, # passes over the images at most
          n_segments:int=5, # segments offered; the protein has two bodies
          n_latent:int=2, # dimension of the latent space
          batch_size:int=32, # images per step
-         lr:float=5e-4, # learning rate of the networks
+         lr:float=1e-3, # learning rate of the networks
          lr_segments:float=1e-2, # learning rate of the segmentation
          occupancy_weight:float=1e-2, # pressure on surplus segments
-         encoder_box:int=64, # the encoder sees at most this many pixels a side
-         candidates:int=32, # latents of other images tried on every image after training
-         kl_warmup:float=0.3, # fraction of training over which the KL weight grows
          seed:int=1, # of everything random
          least_r:float=0.95, # correlation of the hinge angle that is asked for
          hinge_within:int=5, # residues by which the hinge may be off
@@ -246,7 +243,7 @@ def demo(out="demo", # folder: the stack goes into data, the run into run
     files = write_simulation(out/"data", stack, overwrite=overwrite, progress=progress)
     say(f"fitting {n_segments} segments to {files['star']} and {files['model']}")
     run = fit(files["star"], files["model"], out/"run", overwrite=overwrite, progress=progress, n_segments=n_segments, n_latent=n_latent, batch_size=batch_size, lr=lr, lr_segments=lr_segments,
-              occupancy_weight=occupancy_weight, encoder_box=encoder_box, kl_warmup=kl_warmup, candidates=candidates, epochs=epochs, max_minutes=minutes, seed=seed, **settings)
+              occupancy_weight=occupancy_weight, epochs=epochs, max_minutes=minutes, seed=seed, **settings)
     say(run)
     truth, table = read_truth(files["star"])
     marks = demo_marks(run.coordinates(), run.segments, n_segments, truth, torch.tensor(table.angle_deg.values), run.nominal, two_body()[1], least_r, hinge_within)

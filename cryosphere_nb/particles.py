@@ -587,7 +587,7 @@ def masked(images:Tensor, # (n, D, D)
     mean = (images*mask).sum((-2, -1), keepdim=True)/mask.sum((-2, -1), keepdim=True)
     return mask*(images - mean)
 
-# %% ../nbs/20_particles.ipynb #bf79158f
+# %% ../nbs/20_particles.ipynb #86e9ff14
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
     "Prepared images of a data set, in memory or mapped from a file, with the particles they belong to."
@@ -598,6 +598,7 @@ class PreparedImages:
     config:PrepareConfig # how they were prepared
     skipped:tuple[int, ...]=() # rows that were left out
     cache:Path|None=None # the file they are mapped from
+    features:Tensor|None=None # (n, F) of a pose-aware encoder (encoders)
 
     def __len__(self): return len(self.images)
     def __repr__(self): return f"PreparedImages({len(self)} of {self.D} px, {'mapped from disk' if self.cache else 'in memory'}{f', {len(self.skipped)} skipped' if self.skipped else ''})"
@@ -610,7 +611,7 @@ class PreparedImages:
         "Images, poses and CTF of some particles."
         i = torch.arange(len(self)) if indices is None else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1)
         p = self.particles
-        return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i)
+        return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i, None if self.features is None else self.features[i])
 
 # %% ../nbs/20_particles.ipynb #83b2731d
 def bad_images(images:Tensor, # (n, D, D)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['RUN_FILES', 'REPORT_FILES', 'MAY_CHANGE', 'FORMAT', 'FitConfig', 'make_config', 'make_parts', 'model_offset', 'moved',
-           'default_box', 'will_resume', 'clear_folder', 'data_facts', 'check_same_run', 'settle', 'Run', 'make_model',
-           'infer', 'search', 'infer_all', 'save_latents', 'open_latents', 'fit', 'make_learner', 'finish']
+           'default_box', 'will_resume', 'clear_folder', 'data_facts', 'check_same_run', 'settle', 'Run', 'Inference',
+           'gaussian_kl', 'make_model', 'radius_a', 'score_levels', 'all_features', 'nominal_noise', 'prepare_model',
+           'infer', 'save_latents', 'open_latents', 'fit', 'n_rows', 'make_learner', 'finish']
 
-# %% ../nbs/32_train.ipynb #7f903018
+# %% ../nbs/32_train.ipynb #93b6ec41
 import hashlib, math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,26 +16,30 @@ from pathlib import Path
 import pandas as pd, scipy.fft, torch
 from safetensors.torch import save_file
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .core import InputError, config_from_dict, fft2c, generator, read_json, write_atomic, write_json
 from .decoder import Decoder
-from .encoders import make_encoder
-from .learner import Anneal, Checkpoint, Engine, Learner, Progress, ProgressBar, Recorder, TrainState, Weights, load_checkpoint, load_model, make_optimizer, open_checkpoint, read_tensors
+from .encoders import ScoreEncoder, make_encoder, n_score_features, score_features
+from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, Progress, ProgressBar, Recorder, Subset, TrainState, Weights, load_checkpoint, load_model, make_optimizer, open_checkpoint, read_tensors, split_rows, training_report
+from .likelihood import NoiseModel
 from .losses import LossWeights, Schedule, correlation_loss
-from .model import CryoSphere
+from .model import CryoSphere, mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, write_star
+from .posterior import Posterior, draw_candidates, infer_posterior
 from .preflight import Preflight, preflight
 from .segmentation import Part, Segmentation
 from .structure import Structure, bonded_pairs, load_structure, save_structure, select_residues
 
-# %% ../nbs/32_train.ipynb #3f56c512
+# %% ../nbs/32_train.ipynb #f56172da
 @dataclass(frozen=True)
 class FitConfig:
     "All settings of a run."
     n_segments:int = 10 # number of segments at most; ignored where `parts` give their own
     parts:tuple = () # of {"chain", "start", "stop", "n_segments"}: segment these residue ranges only, hold the rest
-    encoder:str = "mlp" # "mlp" (paper), "table" (one latent per image), or a registered name
-    n_latent:int = 8 # dimension of the latent space
+    encoder:str = "score" # "score" (pose-aware), "mlp" (paper, on pixels), "table" (one latent per image), or a registered name
+    likelihood:str = "gaussian" # image term: "gaussian" (in nats, noise estimated) or "correlation" (paper, eq. 7)
+    n_latent:int = 4 # dimension of the latent space
     epochs:int|None = None # passes over the images; 20 if neither this nor max_minutes is given
     max_minutes:float|None = None # training time of this call; whichever ends first
     batch_size:int = 128 # images per step
@@ -53,14 +58,23 @@ class FitConfig:
     pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
     per_image_segments:bool = False # a sample of the segmentation per image instead of one per batch
     decoder_hidden:tuple = (256, 256) # widths of the decoder's network
-    encoder_hidden:tuple = (512, 256) # widths of the pixel encoder
-    lr:float = 5e-4 # learning rate of the networks
+    encoder_hidden:tuple = (512, 256) # widths of the encoder
+    lr:float = 1e-3 # learning rate of the networks
     lr_segments:float = 2e-3 # of the segmentation, natural units
     lr_table:float = 5e-2 # of the table encoder
     kl_weight:float = 1. # of the latents' KL divergence, see match_kl
     kl_warmup:float = 0.2 # fraction of training over which the KL weight grows from 0
     match_kl:bool = True # kl_weight in units of the weight that matches the likelihood?
-    candidates:int = 0 # after training, try the latents of this many other images on every image and keep what is clearly better
+    noise:str = "frequency" # noise variance per "frequency" shell, or one for all: "white"
+    scale_std:float = 0.1 # prior standard deviation of an image's scale (ice, dose); 0 for the same scale everywhere
+    stretch_a:float|None = 2.2 # prior standard deviation of bonded distances, Å; None lets the chain tear
+    coarse_a:float|None = None # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
+    coarse_until:float = 0.5 # fraction of training after which all frequencies count
+    held_out:float = 0.05 # share of the images that is not trained on, to choose the epoch
+    patience:int = 10 # epochs without improvement on them after which training ends
+    refine:int = 64 # after training, search this many latents for every image, climb and weigh; 0 keeps the encoder's answer
+    refine_samples:int = 16 # local samples per image
+    refine_steps:int = 3 # Gauss-Newton steps per image
     occupancy_weight:float = 1e-3 # pressure on surplus segments
     continuity_weight:float = 0. # bonded neighbours keep their distance
     clash_weight:float = 0. # beads keep 4 Å apart
@@ -71,30 +85,35 @@ class FitConfig:
 
     def __post_init__(self):
         bad = lambda name, expected: InputError(f"fit, setting '{name}'", repr(getattr(self, name)), expected)
-        for name in ("n_segments", "n_latent", "batch_size", "encoder_box", "top_k"):
+        for name in ("n_segments", "n_latent", "batch_size", "encoder_box", "top_k", "patience", "refine_samples"):
             v = getattr(self, name)
             if not (isinstance(v, int) and not isinstance(v, bool) and v >= 1): raise bad(name, "an integer, 1 or more")
-        if not (isinstance(self.candidates, int) and self.candidates >= 0): raise bad("candidates", "an integer, 0 or more")
+        for name in ("refine", "refine_steps"):
+            v = getattr(self, name)
+            if not (isinstance(v, int) and not isinstance(v, bool) and v >= 0): raise bad(name, "an integer, 0 or more")
+        for name in ("held_out", "coarse_until", "kl_warmup"):
+            v = getattr(self, name)
+            if not (isinstance(v, (int, float)) and 0 <= v < 1): raise bad(name, "a fraction, at least 0 and below 1")
         for name in ("decoder_hidden", "encoder_hidden"):
             v = getattr(self, name)
             if not (isinstance(v, tuple) and all(isinstance(w, int) and w >= 1 for w in v)): raise bad(name, "a list of layer widths, each 1 or more")
-        for name in ("max_minutes", "sigma_a", "tau", "lr", "lr_segments", "lr_table", "low_pass_a", "mask_radius_a", "memory_gb", "checkpoint_seconds"):
+        for name in ("max_minutes", "sigma_a", "tau", "lr", "lr_segments", "lr_table", "low_pass_a", "mask_radius_a", "memory_gb", "checkpoint_seconds", "stretch_a"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, (int, float)) and v > 0): raise bad(name, "a positive number")
-        for name in ("kl_weight", "kl_warmup", "occupancy_weight", "continuity_weight", "clash_weight"):
+        for name in ("kl_weight", "occupancy_weight", "continuity_weight", "clash_weight", "scale_std", "coarse_a"):
             v = getattr(self, name)
-            if not (isinstance(v, (int, float)) and 0 <= v < math.inf): raise bad(name, "a number, not negative")
+            if v is not None and not (isinstance(v, (int, float)) and 0 <= v < math.inf): raise bad(name, "a number, not negative")
         for name in ("epochs", "seed"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, int) and (name == "seed" or v >= 1)): raise bad(name, "an integer" + ("" if name == "seed" else ", 1 or more") + ", or None")
-        for name, allowed in dict(contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
+        for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
             if getattr(self, name) not in allowed: raise bad(name, " or ".join(map(repr, allowed)))
 
     @property
     def loss_weights(self) -> LossWeights:
         "Schedules of the loss terms."
-        kl = Schedule("linear", 0., self.kl_weight, self.kl_warmup)
-        return LossWeights(kl=kl, kl_global=kl, continuity=self.continuity_weight, clash=self.clash_weight, occupancy=self.occupancy_weight)
+        kl, gaussian = Schedule("linear", 0., self.kl_weight, self.kl_warmup), self.likelihood == "gaussian"
+        return LossWeights(correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl, stretch=float(self.stretch_a is not None), continuity=self.continuity_weight, clash=self.clash_weight, occupancy=self.occupancy_weight)
 
 def make_config(settings:dict, # name -> value, as given to `fit`
                ) -> FitConfig:
@@ -139,7 +158,7 @@ def default_box(particles:Particles,
     wanted = math.ceil(float((particles.box*particles.pixel_size).max())/sigma)
     return min(smallest, 2*scipy.fft.next_fast_len(math.ceil(wanted/2)))
 
-# %% ../nbs/32_train.ipynb #950054b6
+# %% ../nbs/32_train.ipynb #3956e182
 RUN_FILES = ("config.json", "nominal.cif", "last.safetensors", "best.safetensors", "latents.safetensors", "particles.star", "history.csv", "segments.csv")
 
 REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv", motions="motions.csv", segments="segment_motions.csv", residues="residue_motions.csv") # written by room analysis
@@ -164,7 +183,7 @@ def data_facts(particles:Particles, # data set
               ) -> dict: # JSON-able
     "What a checkpoint depends on in the data."
     poses = hashlib.sha256(particles.R.numpy().tobytes() + particles.shift.numpy().tobytes()).hexdigest()[:16]
-    return dict(particles=particles.path.name if particles.path else "memory", n_images=len(particles), box=box, poses=poses, contrast=contrast, offset=offset.tolist())
+    return dict(particles=particles.path.name if particles.path else "memory", n_images=len(particles), box=box, box_a=float((particles.box*particles.pixel_size).median()), poses=poses, contrast=contrast, offset=offset.tolist())
 
 MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast")
 
@@ -188,7 +207,7 @@ def settle(config:FitConfig, # as asked for
     if seed is None: seed = saved["seed"] if saved else generator(None).initial_seed() % 2**31
     return replace(config, seed=seed, box=config.box or default_box(particles, config.sigma_a))
 
-# %% ../nbs/32_train.ipynb #af4359db
+# %% ../nbs/32_train.ipynb #9b287c48
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
     "A finished (or interrupted) run and its results; `Run.load(folder)` gives it back."
@@ -197,7 +216,7 @@ class Run:
     nominal:Structure # the model, in the frame of its file
     model:CryoSphere # trained
     latents:Tensor # (N, L) posterior means, rows in star order; NaN for skipped images
-    latent_std:Tensor # (N, L) posterior standard deviations
+    latent_cov:Tensor # (N, L, L) posterior covariances
     correlations:Tensor # (N,) correlation of each image with its prediction
     offset:Tensor # (3,) Å, see `model_offset`
     state:TrainState # epochs, steps, seconds, history
@@ -206,8 +225,18 @@ class Run:
     def __len__(self): return len(self.latents)
     def __repr__(self):
         s, used = self.state, int((self.residues_per_segment > 0).sum())
-        return f"Run '{self.folder.name}': {len(self)} images, {self.nominal.n_beads} residues, {used} of {self.model.segmentation.n_segments} segments used, {s.epoch} epochs in {s.elapsed/60:.1f} min, correlation {s.correlation:.4f}" + (" (interrupted)" if s.interrupted else "")
+        return f"Run '{self.folder.name}': {len(self)} images, {self.nominal.n_beads} residues, {used} of {self.model.segmentation.n_segments} segments used, {s.epoch} epochs in {s.elapsed/60:.1f} min, correlation {s.correlation:.4f}" + (" (interrupted)" if s.interrupted else "") + f". {self.report}"
 
+    @property
+    def latent_std(self) -> Tensor: # (N, L) posterior standard deviations
+        return self.latent_cov.diagonal(dim1=1, dim2=2).sqrt()
+    @property
+    def report(self) -> str: # what held-out images say
+        return training_report(self.state.history, self.state.best_epoch)
+    @property
+    def information(self) -> Tensor: # (N,) nats
+        "What each image said about its latent: the KL divergence of its posterior from the prior."
+        return gaussian_kl(self.latents, self.latent_cov)
     @property
     def segments(self) -> Tensor: # (R,) segment of each residue, -1 for none
         return self.model.segmentation.labels()
@@ -228,7 +257,9 @@ class Run:
 
     def decode(self, z:Tensor) -> Tensor: # (B, L) -> (B, R, 3) Å
         "Bead positions at latents, in the frame of the nominal model."
-        return torch.cat([self.model.decode(c) for c in torch.as_tensor(z).split(256)]) + self.offset if len(z) else torch.empty(0, self.nominal.n_beads, 3)
+        z, out = torch.as_tensor(z), torch.empty(len(z), self.nominal.n_beads, 3)
+        for i in torch.arange(len(z)).split(256): out[i] = self.model.decode(z[i]) + self.offset # in place: N structures can be much of the memory
+        return out
 
     def decode_atoms(self, z:Tensor) -> Tensor: # (B, L) -> (B, A, 3) Å
         "Positions of all atoms at latents, in the frame of the nominal model."
@@ -238,6 +269,28 @@ class Run:
     def coordinates(self, indices=None) -> Tensor: # (n, R, 3) float32, Å
         "Bead positions of the images at `indices`, all by default."
         return self.decode(self.latents[self.rows(indices)])
+
+    def sample(self, i:int, # image
+               k:int=100, # how many
+               seed:int=0) -> Tensor: # (k, L)
+        "Samples from the posterior of image `i`; `decode` gives their structures."
+        noise = torch.randn(k, self.latents.shape[1], generator=generator(seed))
+        return self.latents[i] + noise @ torch.linalg.cholesky(self.latent_cov[i]).T
+
+    def infer(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
+              project_dir=None, # folder that stack paths are relative to
+              refine:int|None=None, # candidates per image; None as in training
+              progress:bool=False) -> "Inference":
+        "Latents of other images of the same molecule, from the same refinement."
+        particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
+        config = self.config if refine is None else replace(self.config, refine=refine)
+        if config.encoder == "table": raise InputError("run.infer", "encoder 'table'", "an encoder that can see new images", "A table knows only the images it was trained on.")
+        saved = read_json(self.folder/"config.json")["data"]
+        found, wanted = float((particles.box*particles.pixel_size).median()), saved["box_a"]
+        if abs(found - wanted) > 0.01*wanted: raise InputError(f"{particles.path or 'particles'}, side of the box", f"{found:.1f} Å", f"{wanted:.1f} Å, as in training")
+        data = prepare(particles, PrepareConfig(saved["box"], config.low_pass_a, config.mask_radius_a, contrast=saved["contrast"]), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
+        if isinstance(self.model.encoder, ScoreEncoder): data = replace(data, features=all_features(self.model, data, moved(self.nominal, -self.offset), config, progress))
+        return Inference(*infer(self.model, data, len(particles), config, progress))
 
     def structure(self, i:int) -> Structure: # image (row of the star file)
         "All-atom structure of image `i`."
@@ -260,7 +313,7 @@ class Run:
 
     @staticmethod
     def load(folder, # run folder
-             which:str="last", # checkpoint: "last" or "best"
+             which:str="last", # checkpoint: "last" (with the weights that held-out images chose, if there are any) or "best"
             ) -> "Run":
         "Read a run folder."
         folder = Path(folder)
@@ -269,15 +322,27 @@ class Run:
         if saved.get("format") != FORMAT: raise InputError(folder/"config.json", f"format {saved.get('format')!r}", repr(FORMAT), "The folder belongs to another program or version.")
         config, data = config_from_dict(FitConfig, saved["settings"], str(folder/"config.json")), saved["data"]
         nominal, offset = replace(load_structure(folder/"nominal.cif"), name=data["model"]), torch.tensor(data["offset"])
-        model = make_model(moved(nominal, -offset), config, data["n_used"], data["box"])
+        model = make_model(moved(nominal, -offset), config, data["n_trained"], data["box"])
         tensors, state = open_checkpoint(folder/f"{which}.safetensors")
+        if which == "last" and state.best_epoch: tensors, _ = open_checkpoint(folder/"best.safetensors") # the held-out images' choice, and the history to the end
         load_model(model, tensors, folder/f"{which}.safetensors")
         latents = open_latents(folder/"latents.safetensors", data["n_images"], config.n_latent)
         return Run(folder, config, nominal, model.eval(), *latents, offset, state)
 
-FORMAT = "cryosphere_nb run 1"
+@dataclass(frozen=True)
+class Inference:
+    "Latents of images that were not part of a run."
+    latents:Tensor # (N, L) posterior means; NaN for skipped images
+    latent_cov:Tensor # (N, L, L) posterior covariances
+    correlations:Tensor # (N,) correlation with the prediction
 
-# %% ../nbs/32_train.ipynb #4c474a2f
+def gaussian_kl(mean:Tensor, cov:Tensor) -> Tensor: # (N, L), (N, L, L) -> (N,) nats
+    "KL divergence of normal distributions from the standard one."
+    return (cov.diagonal(dim1=1, dim2=2).sum(-1) + mean.square().sum(-1) - mean.shape[1] - torch.logdet(cov))/2
+
+FORMAT = "cryosphere_nb run 2"
+
+# %% ../nbs/32_train.ipynb #9d59bc85
 def make_model(structure:Structure, # nominal model, centred
                config:FitConfig,
                n_images:int, # images that are trained on
@@ -286,69 +351,86 @@ def make_model(structure:Structure, # nominal model, centred
     "An untrained model."
     segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.tau)
     decoder = Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
-    encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box)
-    return CryoSphere(decoder, segmentation, encoder, structure.electrons, n_images, bonded_pairs(structure), config.sigma_a)
+    encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box, n_score_features(segmentation.n_segments))
+    return CryoSphere(decoder, segmentation, encoder, structure.electrons, n_images, bonded_pairs(structure), config.sigma_a,
+                      NoiseModel(box, config.scale_std, config.noise == "white"), config.stretch_a or 1.)
+
+def radius_a(structure:Structure) -> float: # Å
+    "Largest distance of a bead from the centre of the molecule."
+    return float((structure.beads - structure.beads.mean(0)).norm(dim=1).max())
+
+def score_levels(structure:Structure, # nominal model
+                 pixel_size:float, # of the prepared images, Å
+                ) -> Tensor: # (3,) Å
+    "Resolutions for the score: from most of the molecule's radius down to about Nyquist."
+    low, high = 0.8*radius_a(structure), 2.2*pixel_size
+    return torch.tensor([low, math.sqrt(low*high), high]) if low > high else torch.full((3,), high)
+
+def all_features(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> Tensor: # (n, F)
+    "Score features of all images, at the nominal structure with equal blocks."
+    labels = Segmentation(structure.n_beads, make_parts(structure, config), config.tau).labels()
+    blocks = (labels[:, None] == torch.arange(model.segmentation.n_segments)).float()
+    encoder, device = model.encoder, model.amplitudes.device
+    common = [v.to(device) for v in (structure.beads, structure.electrons)], blocks.to(device), encoder.resolutions.tolist()
+    out = torch.empty(len(data), len(encoder.centre))
+    with tqdm(total=len(data), desc="score", unit="image", disable=not progress) as bar:
+        for i in torch.arange(len(data)).split(128):
+            (beads, electrons), block, levels = common
+            out[i] = score_features(data.batch(i).to(device), beads, electrons, config.sigma_a, encoder.noise, block, levels).cpu()
+            bar.update(len(i))
+    return out
+
+def nominal_noise(model:CryoSphere, data:PreparedImages, n:int=1024):
+    "Estimate the noise from some images and the nominal structure."
+    rows, device = torch.linspace(0, len(data) - 1, min(n, len(data))).round().long(), model.amplitudes.device
+    batches = (data.batch(i).to(device) for i in rows.split(128))
+    with torch.no_grad(): model.noise.estimate((mean_free(fft2c(b.images)), model.render(model.decoder.beads.expand(len(b), -1, -1), b)) for b in batches)
+
+def prepare_model(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> PreparedImages: # with features, where the encoder wants them
+    "What happens once before training: noise at the nominal structure, and the score of every image."
+    nominal_noise(model, data)
+    if not isinstance(model.encoder, ScoreEncoder): return data
+    model.encoder.noise.load_state_dict(model.noise.state_dict())
+    model.encoder.resolutions.copy_(score_levels(structure, float(data.pixel_size.median())))
+    features = all_features(model, data, structure, config, progress)
+    model.encoder.standardise(features)
+    return replace(data, features=features)
 
 @torch.no_grad()
 def infer(model:CryoSphere, # trained
           data:PreparedImages, # prepared images
           n_images:int, # rows of the star file, skipped ones included
-          batch_size:int=256):
-    "Posterior mean, standard deviation, and correlation with the prediction, of every image; NaN for skipped ones."
-    device = model.amplitudes.device
-    mean, std, correlation = (torch.full(shape, math.nan) for shape in ((n_images, model.n_latent), (n_images, model.n_latent), (n_images,)))
-    for i in torch.arange(len(data)).split(batch_size):
-        batch = data.batch(i).to(device)
-        p = model.predict(batch)
-        rows = data.rows[i]
-        mean[rows], std[rows] = p.mean.cpu(), p.std.cpu()
-        correlation[rows] = -model.terms(batch, p)["correlation"]().cpu()
-    return mean, std, correlation
+          config:FitConfig,
+          progress:bool=False,
+         ) -> tuple[Tensor, Tensor, Tensor]: # mean (N, L), covariance (N, L, L), correlation with the prediction (N,); NaN for skipped images
+    "Posterior of every image: the encoder's, or found by search, climb and weighing from there."
+    device, L, gen = model.amplitudes.device, model.n_latent, generator(config.seed)
+    out = tuple(torch.full(shape, math.nan) for shape in ((n_images, L), (n_images, L, L), (n_images,)))
+    candidates = draw_candidates(config.refine, L, gen).to(device) if config.refine else None
+    with tqdm(total=len(data), desc="posterior", unit="image", disable=not progress) as bar:
+        for i in torch.arange(len(data)).split(min(128, config.batch_size)):
+            batch, rows = data.batch(i).to(device), data.rows[i]
+            mean, std = model.encoder(batch)
+            post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps) if config.refine else Posterior(mean, torch.diag_embed(std.square()), None, None)
+            images = model.render(model.decode(post.mean), batch)
+            for values, new in zip(out, (post.mean, post.cov, -correlation_loss(fft2c(batch.images), images, batch.D))): values[rows] = new.cpu()
+            bar.update(len(i))
+    return out
 
-@torch.no_grad()
-def search(model:CryoSphere, # trained
-           data:PreparedImages, # prepared images
-           mean:Tensor, # (n, L) latents of these images
-           correlation:Tensor, # (n,) correlation with the prediction from them
-           candidates:Tensor, # (K, L) latents to try on every image
-           nats:float=3., # log-likelihood that a candidate must gain
-           batch_size:int=256,
-          ) -> tuple[Tensor, Tensor]: # latents and correlations, the better of both
-    "Replace the latent of an image by a candidate that explains it clearly better."
-    device = model.amplitudes.device
-    mean, correlation, structures = mean.clone(), correlation.clone(), model.decode(candidates.to(device))
-    for i in torch.arange(len(data)).split(batch_size):
-        batch = data.batch(i).to(device); observed = fft2c(batch.images)
-        found = torch.stack([-correlation_loss(observed, model.render(x.expand(len(i), -1, -1), batch), batch.D) for x in structures]).max(0)
-        c = found.values.cpu()
-        gain = data.D**2/2*(torch.log1p(-correlation[i]**2) - torch.log1p(-c**2)) # log-likelihood with the best scale (elbo chapter)
-        better = (gain > nats) & (c > correlation[i])
-        mean[i[better]], correlation[i[better]] = candidates[found.indices.cpu()[better]], c[better]
-    return mean, correlation
-
-def infer_all(model, data, n_images, config): # pieces of `fit`
-    "`infer`, then `search` if candidates were asked for."
-    mean, std, correlation = infer(model, data, n_images)
-    if config.candidates:
-        rows = data.rows
-        some = rows[torch.randperm(len(rows), generator=generator(config.seed))[:config.candidates]]
-        mean[rows], correlation[rows] = search(model, data, mean[rows], correlation[rows], mean[some])
-    return mean, std, correlation
-
-def save_latents(path, mean, std, correlation): # safetensors file
+def save_latents(path, mean, cov, correlation): # safetensors file
     "Write latents, atomically."
-    with write_atomic(path) as tmp: save_file(dict(mean=mean.contiguous(), std=std.contiguous(), correlation=correlation.contiguous()), tmp)
+    with write_atomic(path) as tmp: save_file(dict(mean=mean.contiguous(), cov=cov.contiguous(), correlation=correlation.contiguous()), tmp)
 
 def open_latents(path, # of `save_latents`
                  n:int, n_latent:int): # expected shape
     "Read latents, checking their shape."
     from_file = read_tensors(path)
-    for name, shape in dict(mean=(n, n_latent), std=(n, n_latent), correlation=(n,)).items():
+    for name, shape in dict(mean=(n, n_latent), cov=(n, n_latent, n_latent), correlation=(n,)).items():
         found = tuple(from_file[name].shape) if name in from_file else "nothing"
         if found != shape: raise InputError(f"{path}, '{name}'", found, shape)
-    return from_file["mean"], from_file["std"], from_file["correlation"]
+    return from_file["mean"], from_file["cov"], from_file["correlation"]
 
-# %% ../nbs/32_train.ipynb #68f7172d
+# %% ../nbs/32_train.ipynb #2aebce67
 def fit(particles, # path of a .star or .cs file, or `Particles`
         model, # path of a PDB or mmCIF file, or `Structure`; docked in the consensus map
         out="run", # run folder
@@ -371,29 +453,41 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     centred = moved(structure, -offset)
     report = preflight(particles, centred, contrast=config.contrast, strict=config.check, sigma=config.sigma_a)
     data = prepare(particles, PrepareConfig(config.box, config.low_pass_a, config.mask_radius_a, contrast=report.contrast), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
-    facts = data_facts(particles, data.D, report.contrast, offset) | dict(n_used=len(data), model=structure.name)
+    trained, apart = split_rows(len(data), 0. if config.encoder == "table" else config.held_out, config.seed)
+    facts = data_facts(particles, data.D, report.contrast, offset) | dict(n_used=len(data), n_trained=n_rows(config, len(data), trained), model=structure.name)
     if resuming: check_same_run(out, config, facts)
     torch.manual_seed(config.seed)
-    net = make_model(centred, config, len(data), data.D)
-    learner = make_learner(net, data, config, out, progress, callbacks)
+    net = make_model(centred, config, facts["n_trained"], data.D)
+    data = prepare_model(net, data, centred, config, progress)
+    learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, progress, callbacks, centred)
     if resuming: load_checkpoint(out/"last.safetensors", learner)
     else: clear_folder(out)
     write_json(out/"config.json", dict(format=FORMAT, settings=asdict(config), data=facts))
     save_structure(structure, out/"nominal.cif", overwrite=True)
     learner.fit(config.epochs)
-    net = net.to("cpu").eval()
-    return finish(Run(out, config, structure, net, *infer_all(net, data, len(particles), config), offset, learner.state, report), particles)
+    if learner.state.best_epoch: load_model(net, open_checkpoint(out/"best.safetensors")[0], out/"best.safetensors")
+    elif config.likelihood == "correlation": net.estimate_noise(data.batch(i).to(net.amplitudes.device) for i in trained[:1024].split(128))
+    latents = infer(net.eval(), data, len(particles), config, progress)
+    return finish(Run(out, config, structure, net.to("cpu"), *latents, offset, learner.state, report), particles)
 
-def make_learner(net, data, config, out, progress, callbacks): # pieces of `fit`
+def n_rows(config, n, trained): # pieces of `fit`
+    "Images that the model counts: a table has a row for every image."
+    return n if config.encoder == "table" else len(trained)
+
+def make_learner(net, data, apart, config, out, progress, callbacks, structure):
     "The learner with everything a run wants."
     optimizer = make_optimizer(net, config.lr, config.lr_segments, config.lr_table)
-    standard = [Engine(config.precision, config.cpu), Progress(config.epochs, config.max_minutes and 60*config.max_minutes), Weights(config.loss_weights, config.match_kl, data.D**2),
-                Anneal(), Recorder(), Checkpoint(out, config.checkpoint_seconds)] + ([ProgressBar()] if progress else [])
+    pixel_size, D = float(data.data.pixel_size.median()), net.noise.D
+    coarse = 0.4*radius_a(structure) if config.coarse_a is None else config.coarse_a
+    standard = [Engine(config.precision, config.cpu), Progress(config.epochs, config.max_minutes and 60*config.max_minutes), Weights(config.loss_weights, config.match_kl, D**2), Anneal(), EstimateNoise(), Recorder(), Checkpoint(out, config.checkpoint_seconds)]
+    if coarse > 2*pixel_size and config.likelihood == "gaussian": standard.append(CoarseToFine(coarse, D*pixel_size, config.coarse_until))
+    if len(apart): standard.append(HeldOut(apart, config.patience))
+    if progress: standard.append(ProgressBar())
     return Learner(net, data, optimizer, config.batch_size, config.seed, [*standard, *callbacks], config.per_image_segments)
 
 def finish(run:Run, particles:Particles) -> Run:
     "Write the results into the run folder."
-    save_latents(run.folder/"latents.safetensors", run.latents, run.latent_std, run.correlations)
+    save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations)
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
     with write_atomic(run.folder/"history.csv") as tmp: run.history.to_csv(tmp, index=False)
     table = run.nominal.residues.assign(segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy())
