@@ -1,6 +1,6 @@
 """A job of the shape of the paper's spliceosome (EMPIAR-10180): 327 490 images of 128 px, 13 941 residues. Does it fit in memory, how fast is it, and did `plan` know?
 
-    python benchmarks/scale.py --cache /folder/with/25GB            # the whole data set prepared, a truncated epoch of training
+    python benchmarks/scale.py --cache /folder/with/25GB            # the whole data set prepared, a truncated epoch of training, some of the score and inference
     python benchmarks/scale.py --fraction 0.01 --steps 2 --batch 16 # a quick look
 
 Images are made when they are read (one of a few projections, and noise that depends on the row), prepared image by image into a file in the
@@ -15,8 +15,9 @@ from cryosphere_nb.core import generator, ifft2c
 from cryosphere_nb.geometry import random_rotations
 from cryosphere_nb.image import CTFParameters, render
 from cryosphere_nb.particles import Particles, PrepareConfig, Stack, prepare, relion_tables, write_star
-from cryosphere_nb.plan import INFER_BATCH, plan
-from cryosphere_nb.train import make_config, make_learner, make_model, settle
+from cryosphere_nb.learner import Subset, split_rows
+from cryosphere_nb.plan import LOOK, first, plan
+from cryosphere_nb.train import infer, make_config, make_learner, make_model, n_rows, prepare_model, settle
 
 from drive_ours import globule
 
@@ -71,22 +72,20 @@ def train_steps(learner, steps): # a truncated epoch
     order = torch.randperm(len(learner.data), generator=generator(0))
     for k in range(steps): learner.one_batch(order[torch.arange(k*learner.batch_size, (k + 1)*learner.batch_size) % len(order)])
 
-def infer_some(learner, n): # part of the inference
-    "Consecutive batches without gradients."
-    learner.model.eval()
-    with torch.no_grad():
-        for i in torch.arange(n).split(INFER_BATCH): learner.forward(learner.data.batch(i).to(learner.device), None, learner.state.weights)[0].item()
+def borrow_features(data, features): # all N rows have some, so that memory is that of a run
+    "The features of a few images, for all."
+    return replace(data, features=features[torch.arange(len(data)) % len(features)])
 
 def compare(forecast, watch, n) -> pd.DataFrame: # minutes for all n images
     "Forecast beside what the measured phases come to."
     minutes = forecast.phases.minutes
-    return pd.DataFrame({"forecast, min": [minutes["prepare"], forecast.epoch_minutes, minutes["infer"]],
-                         "measured, min": [n*watch.seconds(p)/60 for p in ("prepare", "train", "infer")]}, index=["prepare", "one epoch", "infer"])
+    return pd.DataFrame({"forecast, min": [minutes["prepare"], minutes["score"], forecast.epoch_minutes, minutes["infer"]],
+                         "measured, min": [n*watch.seconds(p)/60 for p in ("prepare", "score", "train", "infer")]}, index=["prepare", "score", "one epoch", "infer"])
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default, text in (("images", 327_490, "images of the data set"), ("residues", 13_941, "residues of the model"), ("box", 128, "pixels"), ("segments", 20, "segments"), ("batch", 128, "images of a step"),
-                                ("steps", 20, "steps of the truncated epoch"), ("threads", 2, "threads")):
+                                ("steps", 20, "steps of the truncated epoch"), ("some", LOOK, "images of score and inference"), ("threads", 2, "threads")):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} ({default})")
     parser.add_argument("--fraction", type=float, default=1., help="use this part of the images (1)")
     parser.add_argument("--pixel", type=float, default=4.25, help="Å (4.25)")
@@ -110,12 +109,15 @@ def main():
         data = watch("prepare", n, lambda: prepare(particles, PrepareConfig(a.box, half=a.half), folder, a.memory_gb))
         print(data, *(f"{f.name}: {f.stat().st_size/1e9:.2f} GB" for f in sorted(folder.glob("*.raw"))))
         with tempfile.TemporaryDirectory() as out:
-            learner = make_learner(make_model(structure, config, n, data.D), data, config, out, False, ())
+            trained, apart = split_rows(n, config.held_out, config.seed)
+            net, some = make_model(structure, config, n_rows(config, n, trained), data.D), min(n, a.some)
+            few = watch("score", some, lambda: prepare_model(net, first(data, some), structure, config))
+            data = borrow_features(data, few.features)
+            learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, False, (), structure)
             learner.call("before_fit"); learner.model.train()
             train_steps(learner, 1) # the first step of anything is slow
             watch("train", a.steps*learner.batch_size, lambda: train_steps(learner, a.steps))
-            some = min(n, max(INFER_BATCH, a.steps*learner.batch_size//2))
-            watch("infer", some, lambda: infer_some(learner, some))
+            watch("infer", some, lambda: infer(net.eval(), first(data, some), some, config))
             watch("write the star file", n, lambda: write_star(particles, Path(out)/"particles.star", dict(cryosphereLatent=torch.zeros(n, config.n_latent))))
         print(pd.DataFrame(watch.rows).to_string(index=False, float_format="{:.3g}".format))
         print(compare(forecast, watch, n).to_string(float_format="{:.3g}".format))

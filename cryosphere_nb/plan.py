@@ -8,8 +8,8 @@ __all__ = ['PROBE', 'CHECKED', 'LOOK', 'NOISE_IMAGES', 'MemoryMeter', 'free_byte
            'lend_features', 'larger', 'measure_score', 'measure_steps', 'measure_looks', 'measure', 'Plan',
            'human_time', 'smaller_box', 'advise', 'cache_room', 'plan']
 
-# %% ../nbs/33_plan.ipynb #e2525df6
-import gc, math, os, shutil, statistics, tempfile, time, warnings, weakref
+# %% ../nbs/33_plan.ipynb #2b8f161e
+import functools, gc, math, os, shutil, statistics, tempfile, time, warnings, weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,25 +90,25 @@ def fit_law(sizes, # two numbers of images, the smaller first; they may be the s
     each = max((high - low)/(large - small), 0.) if large > small else high/large
     return Law(0., high/large) if each*large > high else Law(high - each*large, each)
 
-# %% ../nbs/33_plan.ipynb #ee7ca212
+# %% ../nbs/33_plan.ipynb #97ad43d5
 def measure_laws(work, # function of a number of images
                  most:int, # images of a full batch
                  free:float=math.inf, # memory that can be had, bytes
                  times:int=1, # how often to time each size
                  device:torch.device=torch.device("cpu"), # where it works
                  sized=None, # what to measure the memory of, if not `work`
-                 patience:float=10., # s; a size that would take longer is not tried
+                 patience:float=3., # s; a size that would take longer is not tried
                 ) -> tuple[Law, Law]: # seconds, bytes
     "Time and memory of `work` by the number of images, from two sizes."
     tried = []
-    for n in sorted({max(1, most//16), max(1, most//4), most}):
-        if len(tried) == 2 and n/tried[1][0]*max(tried[1][1]/free if free else math.inf, tried[1][2]/patience) > 1: break
+    for n in sorted({max(1, most//k) for k in (64, 16, 4, 1)}):
+        if len(tried) > 1 and n/tried[-1][0]*max(tried[-1][1]/free if free else math.inf, tried[-1][2]/patience) > 1: break
         started = time.perf_counter(); n_bytes = peak_bytes(lambda: (sized or work)(n), device)
         tried.append((n, n_bytes, time.perf_counter() - started))
     sizes, n_bytes, _ = zip(*(tried*2 if len(tried) == 1 else tried)[-2:])
     return fit_law(sizes, [median_seconds(lambda: work(n), times) for n in sizes]), fit_law(sizes, n_bytes)
 
-# %% ../nbs/33_plan.ipynb #65aea564
+# %% ../nbs/33_plan.ipynb #c4aea201
 PROBE = 512 # images that are prepared for measuring: at least one chunk of `prepare`
 CHECKED = 300 # images that preflight looks at
 LOOK = 128 # images at a time outside of training, at most
@@ -189,9 +189,9 @@ def larger(*laws:Law) -> Law:
     return max(laws, key=lambda law: law(LOOK))
 
 def measure_score(model:CryoSphere, # untrained
-                  data:PreparedImages, structure:Structure, config:FitConfig, n_images:int, times:int) -> dict: # fields of `Costs`
+                  data:PreparedImages, structure:Structure, config:FitConfig, n_images:int) -> dict: # fields of `Costs`
     "Time and memory of what happens once before training."
-    device = model.amplitudes.device; common = (min(LOOK, n_images), free_bytes(device), times, device)
+    device = model.amplitudes.device; common = (min(LOOK, n_images), free_bytes(device), 1, device)
     seconds, n_bytes = measure_laws(lambda n: nominal_noise(model, first(data, n)), *common)
     if not isinstance(model.encoder, ScoreEncoder): return dict(noise_seconds=seconds, score_seconds=Law(0., 0.), score_bytes=n_bytes, n_features=0)
     score, score_bytes = measure_laws(lambda n: all_features(model, first(data, n), structure, config), *common)
@@ -217,13 +217,13 @@ def measure_steps(learner, # of `make_learner`, before its first step
     return dict(step_seconds=seconds, step_bytes=n_bytes, update_bytes=update)
 
 def measure_looks(learner, # after its first step
-                  data:PreparedImages, config:FitConfig, n_images:int, times:int, free:float) -> dict: # fields of `Costs`
+                  data:PreparedImages, config:FitConfig, n_images:int, free:float) -> dict: # fields of `Costs`
     "Time and memory of work without gradients: after an epoch, and inference."
-    common = (free, times, learner.device); most = min(LOOK, n_images)
+    common = (free, 1, learner.device); most = min(LOOK, n_images)
     estimate, first_bytes = measure_laws(lambda n: EstimateNoise(n).after_epoch(learner), most, *common)
     held_out, second_bytes = measure_laws(lambda n: HeldOut(Subset(data, torch.arange(n))).after_epoch(learner), most, *common)
     learner.model.eval()
-    seconds, n_bytes = measure_laws(lambda n: infer(learner.model, first(data, n), n, config), min(most, config.batch_size), free, 1, learner.device)
+    seconds, n_bytes = measure_laws(lambda n: infer(learner.model, first(data, n), n, config), min(most, config.batch_size), *common)
     return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes), infer_seconds=seconds, infer_bytes=n_bytes)
 
 def measure(particles:Particles, # data set
@@ -240,18 +240,18 @@ def measure(particles:Particles, # data set
         data = first(data, max(len(data), batch_size, min(LOOK, n_images)))
         model = make_model(structure, config, n_images, data.D)
         data = lend_features(model, data, structure, config)
-        found = measure_score(model, data, structure, config, n_images, steps)
+        found = measure_score(model, data, structure, config, n_images)
         learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)), config, folder, False, (), structure)
         on_device = torch.device("cuda" if torch.cuda.is_available() and not config.cpu else "cpu")
         free = free_bytes(on_device) if free is None else free
-        found |= measure_steps(learner, batch_size, steps, free) | measure_looks(learner, data, config, n_images, steps, free)
+        found |= measure_steps(learner, batch_size, steps, free) | measure_looks(learner, data, config, n_images, free)
         moments = sum(v.nbytes for s in learner.plain_optimizer.state.values() for v in s.values() if isinstance(v, Tensor))
         size, device = sum(v.nbytes for v in (*model.parameters(), *model.buffers())), learner.device.type
         del data, model, learner; gc.collect()
         if device == "cuda": torch.cuda.empty_cache()
     return Costs(preflight_seconds, prepare_seconds, prepare_bytes, **found, model_bytes=size, moment_bytes=moments, process_bytes=psutil.Process().memory_info().rss, device=device)
 
-# %% ../nbs/33_plan.ipynb #ab0574ae
+# %% ../nbs/33_plan.ipynb #c7556cf4
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     "Forecast of a run: `phases` (minutes, memory), `parts` (what takes the memory), `advice`."
@@ -264,7 +264,7 @@ class Plan:
     free_gpu_gb:float # of the GPU; 0 if there is none
     free_disk_gb:float # where the mapped images go
 
-    @property
+    @functools.cached_property
     def n_apart(self) -> int: # held-out images
         return 0 if self.config.encoder == "table" else len(split_rows(self.n_images, self.config.held_out, 0)[1])
     @property

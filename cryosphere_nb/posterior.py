@@ -6,7 +6,7 @@
 __all__ = ['CANDIDATE_STD', 'Posterior', 'ImagePosterior', 'merge_size', 'merge', 'CoarseImages', 'blur_a', 'draw_candidates',
            'infer_posterior', 'log_proposal', 'weigh']
 
-# %% ../nbs/17_posterior.ipynb #56bd8f70
+# %% ../nbs/17_posterior.ipynb #b5620096
 import math
 from dataclasses import dataclass
 
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from .core import fft2c, fourier_crop
 from .image import Batch, ctf_half_plane, pose_points, project_half_plane, render_tangents
-from .likelihood import NoiseModel
 from .model import CryoSphere, mean_free
 
 # %% ../nbs/17_posterior.ipynb #4b8279a5

@@ -342,7 +342,7 @@ def gaussian_kl(mean:Tensor, cov:Tensor) -> Tensor: # (N, L), (N, L, L) -> (N,) 
 
 FORMAT = "cryosphere_nb run 2"
 
-# %% ../nbs/32_train.ipynb #9d59bc85
+# %% ../nbs/32_train.ipynb #1e8230c6
 def make_model(structure:Structure, # nominal model, centred
                config:FitConfig,
                n_images:int, # images that are trained on
@@ -374,21 +374,21 @@ def all_features(model:CryoSphere, data:PreparedImages, structure:Structure, con
     common = [v.to(device) for v in (structure.beads, structure.electrons)], blocks.to(device), encoder.resolutions.tolist()
     out = torch.empty(len(data), len(encoder.centre))
     with tqdm(total=len(data), desc="score", unit="image", disable=not progress) as bar:
-        for i in torch.arange(len(data)).split(128):
+        for i in torch.arange(len(data)).split(min(128, config.batch_size)):
             (beads, electrons), block, levels = common
             out[i] = score_features(data.batch(i).to(device), beads, electrons, config.sigma_a, encoder.noise, block, levels).cpu()
             bar.update(len(i))
     return out
 
-def nominal_noise(model:CryoSphere, data:PreparedImages, n:int=1024):
+def nominal_noise(model:CryoSphere, data:PreparedImages, batch_size:int=128, n:int=1024):
     "Estimate the noise from some images and the nominal structure."
     rows, device = torch.linspace(0, len(data) - 1, min(n, len(data))).round().long(), model.amplitudes.device
-    batches = (data.batch(i).to(device) for i in rows.split(128))
+    batches = (data.batch(i).to(device) for i in rows.split(batch_size))
     with torch.no_grad(): model.noise.estimate((mean_free(fft2c(b.images)), model.render(model.decoder.beads.expand(len(b), -1, -1), b)) for b in batches)
 
 def prepare_model(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> PreparedImages: # with features, where the encoder wants them
     "What happens once before training: noise at the nominal structure, and the score of every image."
-    nominal_noise(model, data)
+    nominal_noise(model, data, min(128, config.batch_size))
     if not isinstance(model.encoder, ScoreEncoder): return data
     model.encoder.noise.load_state_dict(model.noise.state_dict())
     model.encoder.resolutions.copy_(score_levels(structure, float(data.pixel_size.median())))
@@ -430,7 +430,7 @@ def open_latents(path, # of `save_latents`
         if found != shape: raise InputError(f"{path}, '{name}'", found, shape)
     return from_file["mean"], from_file["cov"], from_file["correlation"]
 
-# %% ../nbs/32_train.ipynb #2aebce67
+# %% ../nbs/32_train.ipynb #4bacd5da
 def fit(particles, # path of a .star or .cs file, or `Particles`
         model, # path of a PDB or mmCIF file, or `Structure`; docked in the consensus map
         out="run", # run folder
@@ -457,7 +457,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     facts = data_facts(particles, data.D, report.contrast, offset) | dict(n_used=len(data), n_trained=n_rows(config, len(data), trained), model=structure.name)
     if resuming: check_same_run(out, config, facts)
     torch.manual_seed(config.seed)
-    net = make_model(centred, config, facts["n_trained"], data.D)
+    net = make_model(centred, config, facts["n_trained"], data.D).to("cuda" if torch.cuda.is_available() and not config.cpu else "cpu")
     data = prepare_model(net, data, centred, config, progress)
     learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, progress, callbacks, centred)
     if resuming: load_checkpoint(out/"last.safetensors", learner)
