@@ -26,7 +26,7 @@ class Posterior:
     ess:Tensor # (B,) effective number of samples
     gain:Tensor # (B,) log evidence against no signal at all, nats
 
-# %% ../nbs/17_posterior.ipynb #5d84cb6b
+# %% ../nbs/17_posterior.ipynb #98773c16
 class ImagePosterior:
     "The posterior of a batch of images under a trained model: everything that does not depend on z is computed once."
     def __init__(self, model:CryoSphere, batch:Batch):
@@ -56,7 +56,7 @@ class ImagePosterior:
         eye = torch.eye(z.shape[1], device=z.device)
         return (weighted @ residual[..., None])[..., 0] - z, weighted @ J.transpose(1, 2) + eye
 
-    def climb(self, z:Tensor, steps:int=3) -> tuple[Tensor, Tensor, Tensor]: # maximum (B, L), precision there (B, L, L), log joint (B,)
+    def climb(self, z:Tensor, steps:int=3) -> tuple[Tensor, Tensor]: # where it ends (B, L), log joint there (B,)
         "Gauss-Newton steps from z; never downhill."
         best = self.log_joint(z)
         for _ in range(steps):
@@ -69,7 +69,7 @@ class ImagePosterior:
                 z, best = torch.where(better[:, None], z + shrink*step, z), torch.where(better, value, best)
                 step = torch.where(better[:, None], 0., step)
                 if better.all(): break
-        return z, self.curvature(z)[1], best
+        return z, best
 
 # %% ../nbs/17_posterior.ipynb #9cec02a7
 def merge_size(n_beads:int, most:int=400) -> int: # beads per merged bead
@@ -124,7 +124,7 @@ def blur_a(model:CryoSphere, # its nominal structure gives the size
     beads = model.decoder.beads
     return float((beads - beads.mean(0)).norm(dim=1).max())/4
 
-# %% ../nbs/17_posterior.ipynb #164e9aff
+# %% ../nbs/17_posterior.ipynb #c05e12b4
 CANDIDATE_STD = 1.25 # of the prior's standard deviation: a little wider, to reach the tails
 
 def draw_candidates(n:int, # K
@@ -150,10 +150,10 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     gains, blurred = CoarseImages(post).gain(model.decoder(candidates, post.G), blur_a(model))
     starts = [start, *(candidates[(g - candidates.square().sum(-1)/2).argmax(1)] for g in (gains, blurred))]
     tried = [post.climb(s, 1) for s in starts]
-    first = torch.stack([value for _, _, value in tried]).argmax(0)
-    z, H, _ = post.climb(torch.stack([s for s, _, _ in tried])[first, torch.arange(B)], max(steps - 1, 0))
-    spread = widen*torch.linalg.cholesky(torch.linalg.inv(H))
-    noise = torch.randn(B, samples, L, generator=gen).to(z); noise[:, 0] = 0
+    first = torch.stack([value for _, value in tried]).argmax(0)
+    z, _ = post.climb(torch.stack([s for s, _ in tried])[first, torch.arange(B)], max(steps - 1, 0))
+    spread = widen*torch.linalg.cholesky(torch.linalg.inv(post.curvature(z)[1]))
+    noise = torch.randn(B, samples, L, generator=gen).to(z); noise[:, 0] = 0 # the maximum itself
     local = z[:, None] + noise @ spread.transpose(1, 2)
     joint = torch.cat([gains - candidates.square().sum(-1)/2, torch.stack([post.log_joint(local[:, s]) for s in range(samples)], 1)], 1)
     everything = torch.cat([candidates.expand(B, -1, -1), local], 1)
@@ -168,7 +168,7 @@ def log_proposal(z:Tensor, # (B, K+S, L) samples
     white = torch.linalg.solve_triangular(spread, (z - centre[:, None]).transpose(1, 2), upper=False)
     local = -white.square().sum(1)/2 - spread.diagonal(dim1=1, dim2=2).log().sum(-1)[:, None]
     prior = -z.square().sum(-1)/(2*CANDIDATE_STD**2) - L*math.log(CANDIDATE_STD)
-    return torch.logaddexp(prior + math.log(max(K, 1e-9)/(K + S)), local + math.log(S/(K + S))) - L/2*math.log(2*math.pi)
+    return torch.logaddexp(prior + math.log(K/(K + S)), local + math.log(S/(K + S))) - L/2*math.log(2*math.pi)
 
 def weigh(z:Tensor, # (B, n, L) samples
           joint:Tensor, # (B, n) log of likelihood times exp(-z²/2)
