@@ -10,12 +10,12 @@ __all__ = ['gaussian_rows', 'per_image', 'project_dense', 'window', 'scatter', '
 
 # %% ../nbs/10_image_formation.ipynb #2a09b1bc
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from .core import InputError, fft2c, fourier_crop, frequency_axes, pixel_axis, shift_phase
+from .core import InputError, fft2c, fourier_crop, frequency_axes, ifft2c, pixel_axis, shift_phase
 
 # %% ../nbs/10_image_formation.ipynb #b3003805
 def gaussian_rows(points:Tensor, # (B, R) coordinate of every bead along one axis, Å
@@ -274,9 +274,16 @@ class Batch:
     def __len__(self): return len(self.images)
     @property
     def D(self): return self.images.shape[-1]
+    def _map(self, fn): return Batch(**{f.name: v if (v := getattr(self, f.name)) is None else fn(v) for f in fields(self)})
+    def __getitem__(self, rows):
+        "Some of the particles."
+        return self._map(lambda v: v[rows])
     def to(self, device):
         "Move every tensor to `device`."
-        return Batch(**{f.name: v if (v := getattr(self, f.name)) is None else v.to(device) for f in fields(self)})
+        return self._map(lambda v: v.to(device))
+    def cropped(self, D:int): # smaller box, pixels
+        "The same particles, Fourier-cropped."
+        return self if D == self.D else replace(self, images=ifft2c(fourier_crop(fft2c(self.images), self.D, D), D), pixel_size=self.pixel_size*self.D/D)
 
 # %% ../nbs/10_image_formation.ipynb #a3fea958
 def add_noise(images:Tensor, # (B, D, D) clean images
