@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
-from .model import draw_noise
+from .model import Coarse, coarse_box, draw_noise, full_resolution, merge_size
 
 # %% ../nbs/31_learner.ipynb #3174e6e3
 HOOKS = ("before_fit", "before_epoch", "before_batch", "after_batch", "after_epoch", "after_fit")
@@ -214,19 +214,30 @@ class Anneal(Callback):
 
 # %% ../nbs/31_learner.ipynb #fd6ee00a
 class CoarseToFine(Callback):
-    "Raises the resolution at which the likelihood looks."
+    "Raises the resolution at which the likelihood looks; while it is low, beads are merged and images cropped (`Coarse`)."
     order = -15
     def __init__(self,
                  start_a:float, # resolution at the beginning, Å
                  box_a:float, # side of the box, Å
                  until:float=0.5): # progress at which all frequencies count
-        self.first, self.until = box_a/start_a, until
+        self.first, self.box_a, self.until, self.key = box_a/start_a, box_a, until, None
 
     def before_batch(self, learner):
         noise, done = learner.model.noise, learner.state.progress/self.until if self.until else 1.
         noise.cutoff = math.inf if done >= 1 else self.first*(max(noise.D/2/self.first, 1.))**done
+        self._look(learner.model, (learner.state.epoch, *self._grain(learner.model)))
 
-    def after_fit(self, learner): learner.model.noise.cutoff = math.inf
+    def _grain(self, model): # box and beads per merged bead at this cutoff, whose edge is 3 cycles soft
+        limit = model.noise.cutoff + 3
+        return coarse_box(model.noise.D, limit), merge_size(len(model.amplitudes), self.box_a/limit)
+
+    def _look(self, model, key): # the noise changes from epoch to epoch
+        if key[1:] == (model.noise.D, 1): model.coarse = None
+        elif key != self.key: model.coarse = Coarse(model, *key[1:])
+        self.key = key
+        if model.coarse: model.coarse.noise.cutoff = model.noise.cutoff
+
+    def after_fit(self, learner): learner.model.noise.cutoff, learner.model.coarse, self.key = math.inf, None, None
 
 @contextmanager
 def on_the_clock(state:TrainState):
@@ -273,17 +284,14 @@ class HeldOut(Callback):
 
     def after_epoch(self, learner):
         s, model = learner.state, learner.model
-        limit = getattr(model.noise, "cutoff", math.inf)
-        if model.noise is not None: model.noise.cutoff = math.inf
-        with on_the_clock(s), torch.no_grad():
+        with on_the_clock(s), torch.no_grad(), full_resolution(model):
             model.eval(); sums, gen = {}, generator(0)
             for i in torch.arange(len(self.data)).split(self.batch_size):
                 for k, v in self._terms(model, self.data.batch(i).to(learner.device), draw_noise(len(i), model.n_latent, model.segmentation.n_segments, gen), s.weights).items(): sums[k] = sums.get(k, 0.) + float(v.sum())
             model.train()
-        if model.noise is not None: model.noise.cutoff = limit
         s.held_out = {k: v/len(self.data) for k, v in sums.items()}
         if s.held_out["loss"] < s.best_loss: s.best_loss, s.best_epoch = s.held_out["loss"], s.epoch
-        if math.isinf(limit) and s.epoch - s.best_epoch >= self.patience: s.stop = True
+        if math.isinf(getattr(model.noise, "cutoff", math.inf)) and s.epoch - s.best_epoch >= self.patience: s.stop = True
 
     def _terms(self, model, batch, noise, weights):
         p = model.predict(batch, noise.to(batch.images.device))
