@@ -155,16 +155,20 @@ class Decoder(nn.Module):
                ) -> Tensor: # (B, R, 3) or (B, A, 3), Å
         "Structures at `z`."
         rotvec, shift = self.motion(z)
-        pivots = self.segment_pivots(G)
-        if atoms is None: return deform(self.beads, G, rotvec, shift, pivots, self.top_k)
-        return deform(atoms, G[..., residue_of_atom, :], rotvec, shift, pivots, self.top_k)
+        return deform(*self.moved(G, atoms, residue_of_atom), rotvec, shift, self.segment_pivots(G), self.top_k)
+
+    def moved(self, G, atoms=None, residue_of_atom=None): # what moves, and its membership
+        "Beads with their membership, or atoms with that of their residues."
+        return (self.beads, G) if atoms is None else (atoms, G[..., residue_of_atom, :])
 
     @torch.no_grad()
     def tangents(self, z:Tensor, # (B, L)
                  G:Tensor, # (R, M) or (B, R, M)
-                ) -> tuple[Tensor, Tensor]: # beads (B, R, 3) in Å, velocity (B, L, R, 3) in Å per unit of z
+                 atoms:Tensor|None=None, # (A, 3) nominal atoms; the beads by default
+                 residue_of_atom:Tensor|None=None, # (A,) bead each atom moves with
+                ) -> tuple[Tensor, Tensor]: # beads or atoms (B, R, 3) in Å, velocity (B, L, R, 3) in Å per unit of z
         "Structures at `z` and the velocity of every bead along each latent dimension, for Gauss-Newton steps; carries no gradient."
-        pivots = self.segment_pivots(G)
+        pivots, (points, G) = self.segment_pivots(G), self.moved(G, atoms, residue_of_atom)
         rotvec, shift, rotvec_rate, drift = motion_tangents(self.motion, z)
-        beads = deform(self.beads, G, rotvec, shift, pivots, self.top_k)
+        beads = deform(points, G, rotvec, shift, pivots, self.top_k)
         return beads, bead_velocity(beads - G @ shift, G, pivots, angular_velocity(rotvec[:, None], rotvec_rate), drift)

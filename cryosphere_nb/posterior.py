@@ -54,20 +54,20 @@ class ImagePosterior:
 
     def log_joint(self, z:Tensor) -> Tensor: # (B, L) -> (B,) nats
         "Log of likelihood times prior, up to a constant."
-        return self.noise.gain(self.observed, self.images(self.model.decoder(z, self.G))) - z.square().sum(-1)/2
+        return self.noise.gain(self.observed, self.images(self.model.points_at(z, self.G))) - z.square().sum(-1)/2
 
     def gains(self, z:Tensor, # (K, L) latents, the same for all images
               resolution:float, # Å, of the second look
              ) -> tuple[Tensor, Tensor]: # (B, K) nats, at all frequencies and up to `resolution` only
         "Gain of every image at every one of some latents."
         blurred = self.noise.cropped(self.batch.D); blurred.cutoff = self.batch.D*float(self.batch.pixel_size.mean())/resolution
-        predicted = map(self.images, self.model.decoder(z, self.G))
+        predicted = map(self.images, self.model.points_at(z, self.G))
         return torch.stack([torch.stack([noise.gain(self.observed, F) for noise in (self.noise, blurred)]) for F in predicted], 2).unbind(0)
 
     def curvature(self, z:Tensor) -> tuple[Tensor, Tensor]: # gradient (B, L) and precision H (B, L, L) of the log joint
         "Gradient and Gauss-Newton precision at z."
         m, b, noise = self.model, self.batch, self.noise
-        F = mean_free(render_tangents(*m.decoder.tangents(z, self.G), m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma))*self.ctf[:, None]
+        F = mean_free(render_tangents(*m.tangents(z, self.G), m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma))*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))[:, None, None, None]
         flat = lambda v: torch.view_as_real(v.contiguous()).flatten(2)
         F, weight = flat(noise.apply_transfer(F)*scale), noise.precision()[..., None].expand(-1, -1, 2).flatten()

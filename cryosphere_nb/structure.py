@@ -6,7 +6,7 @@
 __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WATERS', 'formula_counts', 'atomic_numbers',
            'standard_residue', 'mean_electrons', 'read_atoms', 'one_conformation', 'nearest_residue', 'Structure',
            'load_structure', 'total_electrons', 'load_frames', 'save_structure', 'bonded_pairs', 'select_residues',
-           'structure_from_beads']
+           'structure_from_beads', 'scattering_parts']
 
 # %% ../nbs/02_structure.ipynb #ada6af55
 import gzip, io, re, warnings
@@ -540,3 +540,31 @@ def structure_from_beads(beads:Tensor, # (R, 3) positions, Å
     electrons = torch.tensor([mean_electrons(n, ["C"]) for n in names], dtype=torch.float32, device=beads.device)
     index = torch.arange(R, device=beads.device)
     return Structure(beads.detach().float(), index, index.clone(), electrons, atoms, atoms[_RESIDUE_COLUMNS].copy(), name)
+
+# %% ../nbs/02_structure.ipynb #0c2923c9
+_BACKBONE, _PHOSPHATE = frozenset("N CA C O OXT OT1 OT2 CB".split()), frozenset("P OP1 OP2 OP3 O1P O2P O5' O5* O3' O3*".split())
+
+def _part_of_atom(s): # (A,) 0, 1 or 2
+    "Which part of its residue an atom belongs to."
+    name, nucleic = s.atoms.name.to_numpy(), np.isin(s.atoms.name.to_numpy()[s.bead_atom.numpy()], ["C1'", "C1*"])[s.residue_of_atom.numpy()]
+    sugar = np.array([n.endswith(("'", "*")) for n in name])
+    part = np.where(nucleic, np.where(np.isin(name, list(_PHOSPHATE)), 0, np.where(sugar, 1, 2)), ~np.isin(name, list(_BACKBONE)))
+    return np.where(s.atoms.carried, 0, part).astype(int)
+
+def scattering_parts(structure:Structure, # nominal model
+                    ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
+    "Backbone and side chain, phosphate, sugar and base, ligand: what an image is rendered from."
+    s, Z = structure, structure.atom_electrons.double()
+    part, residue, heavy = torch.from_numpy(_part_of_atom(s)), s.residue_of_atom.cpu(), (Z > 1).cpu()
+    run = torch.from_numpy(_runs(s.atoms))
+    protein = torch.from_numpy(~np.isin(s.atoms.name.to_numpy()[s.bead_atom.numpy()], ["C1'", "C1*"]))[residue]
+    side = torch.zeros(s.n_beads).index_add(0, residue, (heavy & (part == 1) & protein).float())
+    part = torch.where(protein & (side < 3)[residue], 0, part)
+    key = torch.stack([residue, torch.tensor(s.atoms.carried.to_numpy(), dtype=torch.long), run, part], 1)[heavy]
+    groups, group = key.unique(dim=0, return_inverse=True) # sorted: residue first
+    electrons = torch.zeros(len(groups), dtype=torch.float64).index_add(0, group, Z.cpu()[heavy])
+    points = torch.zeros(len(groups), 3, dtype=torch.float64).index_add(0, group, s.xyz.cpu().double()[heavy]*Z.cpu()[heavy, None])/electrons[:, None]
+    lone = torch.bincount(residue[heavy], minlength=s.n_beads)[groups[:, 0]] == 1
+    typical = torch.tensor([_heavy_count(p) if (p := standard_residue(n)) else 1 for n in s.residues.residue_name])[groups[:, 0]]
+    electrons = torch.where(lone, s.electrons.cpu()[groups[:, 0]]*typical, electrons)
+    return points.float(), groups[:, 0], electrons.float()

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RUN_FILES', 'REPORT_FILES', 'MAY_CHANGE', 'FORMAT', 'FitConfig', 'make_config', 'make_parts', 'model_offset', 'moved',
            'default_box', 'will_resume', 'clear_folder', 'data_facts', 'check_same_run', 'settle', 'Run', 'Inference',
-           'gaussian_kl', 'make_model', 'radius_a', 'score_levels', 'all_features', 'nominal_noise', 'prepare_model',
-           'infer', 'save_latents', 'open_latents', 'fit', 'n_rows', 'make_learner', 'finish']
+           'gaussian_kl', 'make_model', 'radius_a', 'score_levels', 'feature_inputs', 'all_features', 'nominal_noise',
+           'prepare_model', 'infer', 'save_latents', 'open_latents', 'fit', 'n_rows', 'make_learner', 'finish']
 
 # %% ../nbs/32_train.ipynb #93b6ec41
 import hashlib, math
@@ -26,10 +26,10 @@ from .likelihood import NoiseModel
 from .losses import LossWeights, Schedule, correlation_loss
 from .model import CryoSphere, mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, write_star
-from .posterior import Posterior, draw_candidates, infer_posterior
+from .posterior import Posterior, draw_candidates, infer_posterior, search_model
 from .preflight import Preflight, preflight
 from .segmentation import Part, Segmentation
-from .structure import Structure, bonded_pairs, load_structure, save_structure, select_residues
+from .structure import Structure, bonded_pairs, load_structure, save_structure, scattering_parts, select_residues
 
 # %% ../nbs/32_train.ipynb #f56172da
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class FitConfig:
     check:bool = True # refuse a stack that does not show the model (preflight)?
     model_origin:str = "auto" # the model's (0, 0, 0) is the "centre" or the first voxel ("corner") of the map; "auto" takes the nearer one
     on_bad:str = "error" # constant or NaN images: "error" or "skip"
-    sigma_a:float = 2. # width of a bead, Å
+    sigma_a:float = 2. # width of what is rendered, Å
+    points:str = "parts" # render "parts" of residues (backbone, side chain, ligand), or "beads", one Gaussian per residue as in the paper
     tau:float = 20. # inverse temperature of the segmentation, eq. 6
     top_k:int = 3 # segments that count for a residue
     pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
@@ -106,7 +107,7 @@ class FitConfig:
         for name in ("epochs", "seed"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, int) and (name == "seed" or v >= 1)): raise bad(name, "an integer" + ("" if name == "seed" else ", 1 or more") + ", or None")
-        for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
+        for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
             if getattr(self, name) not in allowed: raise bad(name, " or ".join(map(repr, allowed)))
 
     @property
@@ -352,8 +353,9 @@ def make_model(structure:Structure, # nominal model, centred
     segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.tau)
     decoder = Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
     encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box, n_score_features(segmentation.n_segments))
-    return CryoSphere(decoder, segmentation, encoder, structure.electrons, n_images, bonded_pairs(structure), config.sigma_a,
-                      NoiseModel(box, config.scale_std, config.noise == "white"), config.stretch_a or 1.)
+    *points, electrons = scattering_parts(structure) if config.points == "parts" else (structure.electrons,)
+    return CryoSphere(decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.sigma_a,
+                      NoiseModel(box, config.scale_std, config.noise == "white"), config.stretch_a or 1., points or None)
 
 def radius_a(structure:Structure) -> float: # Å
     "Largest distance of a bead from the centre of the molecule."
@@ -366,17 +368,22 @@ def score_levels(structure:Structure, # nominal model
     low, high = 0.8*radius_a(structure), 2.2*pixel_size
     return torch.tensor([low, math.sqrt(low*high), high]) if low > high else torch.full((3,), high)
 
+def feature_inputs(model:CryoSphere, structure:Structure, config:FitConfig, pixel_size:float) -> tuple: # box, and what `score_features` takes after the batch
+    "Nominal structure, noise, equal blocks and resolutions for the score; merged for a large molecule."
+    labels = Segmentation(structure.n_beads, make_parts(structure, config), config.tau).labels().to(model.amplitudes.device)
+    blocks = (labels[:, None] == torch.arange(model.segmentation.n_segments, device=labels.device)).float()
+    blocks, points, noise, view = blocks if model.owner is None else blocks[model.owner], model.scattering, model.encoder.noise, search_model(model, pixel_size)
+    if view is model: return noise.D, (points, model.amplitudes, model.sigma, noise, blocks, model.encoder.resolutions.tolist())
+    resolutions = model.encoder.resolutions.clamp(min=2*noise.D/view.D*pixel_size)
+    return view.D, (view.merged(points), view.amplitudes, view.sigma, noise.cropped(view.D), view.merged(blocks), resolutions.tolist())
+
 def all_features(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> Tensor: # (n, F)
     "Score features of all images, at the nominal structure with equal blocks."
-    labels = Segmentation(structure.n_beads, make_parts(structure, config), config.tau).labels()
-    blocks = (labels[:, None] == torch.arange(model.segmentation.n_segments)).float()
-    encoder, device = model.encoder, model.amplitudes.device
-    common = [v.to(device) for v in (structure.beads, structure.electrons)], blocks.to(device), encoder.resolutions.tolist()
-    out = torch.empty(len(data), len(encoder.centre))
+    D, inputs = feature_inputs(model, structure, config, float(data.pixel_size.median()))
+    out = torch.empty(len(data), len(model.encoder.centre))
     with tqdm(total=len(data), desc="score", unit="image", disable=not progress) as bar:
         for i in torch.arange(len(data)).split(min(128, config.batch_size)):
-            (beads, electrons), block, levels = common
-            out[i] = score_features(data.batch(i).to(device), beads, electrons, config.sigma_a, encoder.noise, block, levels).cpu()
+            out[i] = score_features(data.batch(i).to(model.amplitudes.device).cropped(D), *inputs).cpu()
             bar.update(len(i))
     return out
 
@@ -384,7 +391,7 @@ def nominal_noise(model:CryoSphere, data:PreparedImages, batch_size:int=128, n:i
     "Estimate the noise from some images and the nominal structure."
     rows, device = torch.linspace(0, len(data) - 1, min(n, len(data))).round().long(), model.amplitudes.device
     batches = (data.batch(i).to(device) for i in rows.split(batch_size))
-    with torch.no_grad(): model.noise.estimate((mean_free(fft2c(b.images)), model.render(model.decoder.beads.expand(len(b), -1, -1), b)) for b in batches)
+    with torch.no_grad(): model.noise.estimate((mean_free(fft2c(b.images)), model.render(model.scattering.expand(len(b), -1, -1), b)) for b in batches)
 
 def prepare_model(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> PreparedImages: # with features, where the encoder wants them
     "What happens once before training: noise at the nominal structure, and the score of every image."
@@ -406,13 +413,14 @@ def infer(model:CryoSphere, # trained
     "Posterior of every image: the encoder's, or found by search, climb and weighing from there."
     device, L, gen = model.amplitudes.device, model.n_latent, generator(config.seed)
     out = tuple(torch.full(shape, math.nan) for shape in ((n_images, L), (n_images, L, L), (n_images,)))
+    G = model.segmentation()
     candidates = draw_candidates(config.refine, L, gen).to(device) if config.refine else None
     with tqdm(total=len(data), desc="posterior", unit="image", disable=not progress) as bar:
         for i in torch.arange(len(data)).split(min(128, config.batch_size)):
             batch, rows = data.batch(i).to(device), data.rows[i]
             mean, std = model.encoder(batch)
             post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps) if config.refine else Posterior(mean, torch.diag_embed(std.square()), None, None)
-            images = model.render(model.decode(post.mean), batch)
+            images = model.render(model.points_at(post.mean, G), batch)
             for values, new in zip(out, (post.mean, post.cov, -correlation_loss(fft2c(batch.images), images, batch.D))): values[rows] = new.cpu()
             bar.update(len(i))
     return out
