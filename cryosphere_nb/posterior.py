@@ -56,6 +56,12 @@ class ImagePosterior:
         "Log of likelihood times prior, up to a constant."
         return self.noise.gain(self.observed, self.images(self.model.points_at(z, self.G))) - z.square().sum(-1)/2
 
+    def log_joints(self, z:Tensor) -> Tensor: # (B, S, L) -> (B, S) nats
+        "`log_joint` at several latents of each image."
+        out = z.new_empty(z.shape[:2])
+        for s in range(z.shape[1]): out[:, s] = self.log_joint(z[:, s])
+        return out
+
     def gains(self, z:Tensor, # (K, L) latents, the same for all images
               resolution:float, # Å, of the second look
              ) -> tuple[Tensor, Tensor]: # (B, K) nats, at all frequencies and up to `resolution` only
@@ -181,12 +187,11 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     found, spread = laplace(z, top, gradient, H), widen*torch.linalg.cholesky(torch.linalg.inv(H))
     noise = torch.randn(len(z), max(samples, CHECKS + 1), z.shape[1], generator=gen).to(z); noise[:, 0] = 0 # the maximum itself
     local = z[:, None] + noise @ spread.transpose(1, 2)
-    at = lambda p, points: torch.stack([p.log_joint(x) for x in points.unbind(1)], 1)
     checked = slice(1, CHECKS + 1)
-    near = at(post, local[:, checked])
+    near = post.log_joints(local[:, checked])
     rest = (~laplace_holds(near, (local - z[:, None])[:, checked], top, gradient, H, found.gain, evidence_elsewhere(far, candidates, z, H))).nonzero().flatten()
     if len(rest) == 0: return found
-    more, all_z = at(post[rest], local[rest, CHECKS + 1:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
+    more, all_z = post[rest].log_joints(local[rest, CHECKS + 1:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
     joint = torch.cat([far[rest], top[rest, None], near[rest], more], 1)
     found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1])))
     return found
