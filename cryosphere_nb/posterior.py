@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CANDIDATE_STD', 'CHECKS', 'Posterior', 'ImagePosterior', 'search_model', 'blur_a', 'draw_candidates', 'search',
-           'laplace', 'laplace_holds', 'evidence_elsewhere', 'infer_posterior', 'log_proposal', 'weigh']
+           'laplace', 'laplace_holds', 'alone', 'infer_posterior', 'log_proposal', 'weigh']
 
 # %% ../nbs/17_posterior.ipynb #b5620096
 import math
@@ -149,24 +149,24 @@ def laplace(z:Tensor, # (B, L) about the maximum
 def laplace_holds(values:Tensor, # (B, S) log joint at samples
                   delta:Tensor, # (B, S, L) samples minus maximum
                   top:Tensor, gradient:Tensor, H:Tensor, # as for `laplace`
-                  evidence:Tensor, # (B,) of `laplace`
-                  elsewhere:Tensor, # (B,) of the global samples
                  ) -> Tensor: # (B,) bool
-    "Is the joint a parabola, and is there nothing elsewhere?"
+    "Is the joint a parabola?"
     parabola = top[:, None] + torch.einsum("bsl,bl->bs", delta, gradient) - torch.einsum("bsl,blm,bsm->bs", delta, H, delta)/2
-    return ((values - parabola).abs() < 0.25).all(1) & (elsewhere < evidence - math.log(100))
+    return ((values - parabola).abs() < 0.25).all(1)
 
-def evidence_elsewhere(joint:Tensor, # (B, K) log joint at the candidates
-                       candidates:Tensor, # (K, L)
-                       z:Tensor, # (B, L) the maximum
-                       H:Tensor, # (B, L, L) its precision
-                       reach:float=5., # standard deviations
-                      ) -> Tensor: # (B,) nats
-    "Log evidence outside the reach of the maximum, by importance sampling with the candidates."
-    delta = candidates - z[:, None]
-    outside = torch.einsum("bkl,blm,bkm->bk", delta, H, delta) > reach**2
+def alone(evidence:Tensor, # (B,) of `laplace`
+          joint:Tensor, # (B, K) log joint at the candidates
+          candidates:Tensor, # (K, L)
+          z:Tensor, # (B, L) the maximum
+          H:Tensor, # (B, L, L) its precision
+          reach:float=5., # standard deviations
+          most:int=4, # candidates
+         ) -> Tensor: # (B,) bool
+    "Is the maximum so narrow that few candidates fall within its reach, and is there nothing beyond?"
+    inside = torch.einsum("bkl,blm,bkm->bk", delta := candidates - z[:, None], H, delta) < reach**2
     prior = -candidates.square().sum(-1)/(2*CANDIDATE_STD**2) - candidates.shape[1]*math.log(CANDIDATE_STD)
-    return torch.logsumexp(torch.where(outside, joint - prior, -math.inf), 1) - math.log(len(candidates))
+    beyond = torch.logsumexp(torch.where(inside, -math.inf, joint - prior), 1) - math.log(len(candidates))
+    return (beyond < evidence - math.log(100)) & (inside.sum(1) <= most)
 
 @torch.no_grad()
 def infer_posterior(model:CryoSphere, # trained, with a noise model
@@ -185,14 +185,14 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     z, top = post.climb(z, max(steps - 1, 0))
     gradient, H = post.curvature(z)
     found, spread = laplace(z, top, gradient, H), widen*torch.linalg.cholesky(torch.linalg.inv(H))
-    noise = torch.randn(len(z), max(samples, CHECKS + 1), z.shape[1], generator=gen).to(z); noise[:, 0] = 0 # the maximum itself
+    noise = torch.randn(len(z), max(samples, CHECKS), z.shape[1], generator=gen).to(z)
     local = z[:, None] + noise @ spread.transpose(1, 2)
-    checked = slice(1, CHECKS + 1)
-    near = post.log_joints(local[:, checked])
-    rest = (~laplace_holds(near, (local - z[:, None])[:, checked], top, gradient, H, found.gain, evidence_elsewhere(far, candidates, z, H))).nonzero().flatten()
+    near = post.log_joints(local[:, :CHECKS])
+    good = laplace_holds(near, local[:, :CHECKS] - z[:, None], top, gradient, H) & alone(found.gain, far, candidates, z, H)
+    rest = (~good).nonzero().flatten()
     if len(rest) == 0: return found
-    more, all_z = post[rest].log_joints(local[rest, CHECKS + 1:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
-    joint = torch.cat([far[rest], top[rest, None], near[rest], more], 1)
+    more, all_z = post[rest].log_joints(local[rest, CHECKS:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
+    joint = torch.cat([far[rest], near[rest], more], 1)
     found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1])))
     return found
 
@@ -216,5 +216,6 @@ def weigh(z:Tensor, # (B, n, L) samples
     w = torch.softmax(log_w, 1)
     mean = (w[..., None]*z).sum(1)
     d = z - mean[:, None]
-    cov = (d*w[..., None]).transpose(1, 2) @ d
-    return Posterior(mean, cov + 1e-6*torch.eye(z.shape[-1], device=z.device), 1/w.square().sum(1), torch.logsumexp(log_w, 1) - math.log(z.shape[1]))
+    square = w.square().sum(1)
+    cov = (d*w[..., None]).transpose(1, 2) @ d/(1 - square).clamp(min=0.5)[:, None, None] # the mean of few samples is near them
+    return Posterior(mean, cov + 1e-6*torch.eye(z.shape[-1], device=z.device), 1/square, torch.logsumexp(log_w, 1) - math.log(z.shape[1]))
