@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 
-from cryosphere_nb.core import generator, ifft2c
+from cryosphere_nb.core import generator, ifft2c, read_json, write_json
 from cryosphere_nb.geometry import random_rotations
 from cryosphere_nb.image import CTFParameters, render
 from cryosphere_nb.particles import Particles, PrepareConfig, Stack, prepare, relion_tables, write_star
@@ -20,6 +20,7 @@ from cryosphere_nb.plan import LOOK, first, plan
 from cryosphere_nb.train import infer, make_config, make_learner, make_model, n_rows, prepare_model, settle
 
 from drive_ours import globule
+from recovery import facts
 
 @dataclass(frozen=True, eq=False)
 class MadeWhenRead(Stack):
@@ -82,6 +83,13 @@ def compare(forecast, watch, n) -> pd.DataFrame: # minutes for all n images
     return pd.DataFrame({"forecast, min": [minutes["prepare"], minutes["score"], forecast.epoch_minutes, minutes["infer"]],
                          "measured, min": [n*watch.seconds(p)/60 for p in ("prepare", "score", "train", "infer")]}, index=["prepare", "score", "one epoch", "infer"])
 
+def store(file, a, n, watch, table, forecast): # into results/scale.json, for chapter 90
+    "Keep what was measured; curves that are there already stay."
+    old = read_json(file) if file.is_file() else {}
+    job = [dict(phase=r["phase"], images=r["images"], seconds=round(r["seconds"], 1), images_per_s=round(r["images_per_s"], 1), peak_gb=round(r["peak_gb"], 2)) for r in watch.rows]
+    write_json(file, old | dict(facts(), threads=a.threads, settings=dict(images=n, residues=a.residues, box=a.box, segments=a.segments, batch=a.batch, steps=a.steps),
+               job=job, minutes={phase: {k: round(v, 2) for k, v in row.items()} for phase, row in table.to_dict("index").items()}, peak_gb=dict(forecast=round(forecast.peak_gb, 2), found=round(peak_gb(), 2))))
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default, text in (("images", 327_490, "images of the data set"), ("residues", 13_941, "residues of the model"), ("box", 128, "pixels"), ("segments", 20, "segments"), ("batch", 128, "images of a step"),
@@ -94,6 +102,7 @@ def main():
     parser.add_argument("--half", action="store_true", help="keep prepared images in float16: half the disk")
     parser.add_argument("--cache", help="folder for the prepared images; a temporary one by default")
     parser.add_argument("--keep", action="store_true", help="leave the file of prepared images there")
+    parser.add_argument("--out", type=Path, help="file to keep the results in, for example benchmarks/results/scale.json")
     parser.add_argument("--gpu", action="store_true", help="train on the GPU if there is one")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
@@ -120,8 +129,10 @@ def main():
             watch("infer", some, lambda: infer(net.eval(), first(data, some), some, config))
             watch("write the star file", n, lambda: write_star(particles, Path(out)/"particles.star", dict(cryosphereLatent=torch.zeros(n, config.n_latent))))
         print(pd.DataFrame(watch.rows).to_string(index=False, float_format="{:.3g}".format))
-        print(compare(forecast, watch, n).to_string(float_format="{:.3g}".format))
+        table = compare(forecast, watch, n)
+        print(table.to_string(float_format="{:.3g}".format))
         print(f"peak memory: forecast {forecast.peak_gb:.2f} GB, found {peak_gb():.2f} GB, limit {a.limit_gb:g} GB")
+        if a.out: store(a.out, a, n, watch, table, forecast)
     finally:
         if not a.keep:
             for f in set(folder.glob("prepared-*")) - ours: f.unlink()
