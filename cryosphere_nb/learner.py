@@ -229,7 +229,7 @@ class CoarseToFine(Callback):
 
     def _grain(self, model): # box and beads per merged bead at this cutoff, whose edge is 3 cycles soft
         limit = model.noise.cutoff + 3
-        return coarse_box(model.noise.D, limit), merge_size(len(model.amplitudes), self.box_a/limit)
+        return coarse_box(model.noise.D, limit), merge_size(len(model.amplitudes), self.box_a/limit, point_a=model.point_a)
 
     def _look(self, model, key): # the noise changes from epoch to epoch
         if key[1:] == (model.noise.D, 1): model.coarse = None

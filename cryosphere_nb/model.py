@@ -91,6 +91,11 @@ class CryoSphere(nn.Module):
         "What is rendered, at the nominal structure."
         return self.decoder.beads if self.points is None else self.points
 
+    @property
+    def point_a(self) -> float: # Å
+        "Resolution at which one point is all there is to see: 6 Å for a residue, less for its parts."
+        return 6*(len(self.decoder.beads)/len(self.scattering))**(1/3)
+
     def points_at(self, z:Tensor, G:Tensor) -> Tensor: # (B, P, 3), Å
         "What is rendered, at latents `z`."
         return self.decoder(z, G) if self.points is None else self.decoder(z, G, self.points, self.owner)
@@ -159,13 +164,14 @@ class CryoSphere(nn.Module):
         return self.decoder(z, self.segmentation(), atoms, residue_of_atom)
 
 # %% ../nbs/16_model.ipynb #42bc5f2a
-def merge_size(n_beads:int, # R
+def merge_size(n_points:int, # P
                resolution:float=math.inf, # that counts, Å
                most:int=400, # molecules up to this size stay as they are
-              ) -> int: # beads per merged bead
+               point_a:float=6., # resolution at which one point is all there is to see; 6 Å for a residue
+              ) -> int: # points per merged point
     "How many neighbours to merge: as the resolution allows, and so that about 250 to 400 remain."
-    if n_beads <= most: return 1
-    return max(1, int(min(math.ceil(n_beads/(0.7*most)), (resolution/6)**3)))
+    if n_points <= most: return 1
+    return max(1, int(min(math.ceil(n_points/(0.7*most)), (resolution/point_a)**3)))
 
 def merge(values:Tensor, # (..., R, C)
           weights:Tensor, # (R,)

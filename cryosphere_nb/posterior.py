@@ -103,7 +103,7 @@ def search_model(model:CryoSphere, # trained
                 ): # `Coarse`, or the model itself if it is small
     "What to search with."
     n = merge_size(len(model.amplitudes))
-    return model if n == 1 else Coarse(model, coarse_box(model.noise.D, model.noise.D*pixel_size/(6*n**(1/3))), n)
+    return model if n == 1 else Coarse(model, coarse_box(model.noise.D, model.noise.D*pixel_size/(model.point_a*n**(1/3))), n)
 
 def blur_a(model:CryoSphere, # its nominal structure gives the size
           ) -> float: # Å
@@ -188,6 +188,7 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     noise = torch.randn(len(z), max(samples, CHECKS), z.shape[1], generator=gen).to(z)
     local = z[:, None] + noise @ spread.transpose(1, 2)
     near = post.log_joints(local[:, :CHECKS])
+    if rough is not post: far = far + (near - rough.log_joints(local[:, :CHECKS])).mean(1)[:, None] # what the coarse model does not see, as far as it is common to all conformations
     good = laplace_holds(near, local[:, :CHECKS] - z[:, None], top, gradient, H) & alone(found.gain, far, candidates, z, H)
     rest = (~good).nonzero().flatten()
     if len(rest) == 0: return found

@@ -6,7 +6,7 @@
 __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WATERS', 'formula_counts', 'atomic_numbers',
            'standard_residue', 'mean_electrons', 'read_atoms', 'one_conformation', 'nearest_residue', 'Structure',
            'load_structure', 'total_electrons', 'load_frames', 'save_structure', 'bonded_pairs', 'select_residues',
-           'structure_from_beads', 'scattering_parts']
+           'structure_from_beads', 'scattering_parts', 'scattering_atoms']
 
 # %% ../nbs/02_structure.ipynb #ada6af55
 import gzip, io, re, warnings
@@ -568,3 +568,10 @@ def scattering_parts(structure:Structure, # nominal model
     typical = torch.tensor([_heavy_count(p) if (p := standard_residue(n)) else 1 for n in s.residues.residue_name])[groups[:, 0]]
     electrons = torch.where(lone, s.electrons.cpu()[groups[:, 0]]*typical, electrons)
     return points.float(), groups[:, 0], electrons.float()
+
+def scattering_atoms(structure:Structure, # nominal model
+                    ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
+    "Every atom but hydrogen, in the order of the residues."
+    s, heavy = structure, (structure.atom_electrons > 1).nonzero().flatten()
+    heavy = heavy[s.residue_of_atom[heavy].argsort(stable=True)]
+    return s.xyz[heavy], s.residue_of_atom[heavy], s.atom_electrons[heavy]

@@ -29,7 +29,7 @@ from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_p
 from .posterior import Posterior, draw_candidates, infer_posterior, search_model
 from .preflight import Preflight, preflight
 from .segmentation import Part, Segmentation
-from .structure import Structure, bonded_pairs, load_structure, save_structure, scattering_parts, select_residues
+from .structure import Structure, bonded_pairs, load_structure, save_structure, scattering_atoms, scattering_parts, select_residues
 
 # %% ../nbs/32_train.ipynb #f56172da
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FitConfig:
     model_origin:str = "auto" # the model's (0, 0, 0) is the "centre" or the first voxel ("corner") of the map; "auto" takes the nearer one
     on_bad:str = "error" # constant or NaN images: "error" or "skip"
     sigma_a:float = 2. # width of what is rendered, Å
-    points:str = "parts" # render "parts" of residues (backbone, side chain, ligand), or "beads", one Gaussian per residue as in the paper
+    points:str = "parts" # render "parts" of residues (backbone, side chain, ligand), all heavy "atoms", or "beads", one Gaussian per residue as in the paper
     tau:float = 20. # inverse temperature of the segmentation, eq. 6
     top_k:int = 3 # segments that count for a residue
     pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
@@ -107,7 +107,7 @@ class FitConfig:
         for name in ("epochs", "seed"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, int) and (name == "seed" or v >= 1)): raise bad(name, "an integer" + ("" if name == "seed" else ", 1 or more") + ", or None")
-        for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
+        for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
             if getattr(self, name) not in allowed: raise bad(name, " or ".join(map(repr, allowed)))
 
     @property
@@ -353,7 +353,7 @@ def make_model(structure:Structure, # nominal model, centred
     segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.tau)
     decoder = Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
     encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box, n_score_features(segmentation.n_segments))
-    *points, electrons = scattering_parts(structure) if config.points == "parts" else (structure.electrons,)
+    *points, electrons = dict(parts=scattering_parts, atoms=scattering_atoms, beads=lambda s: (s.electrons,))[config.points](structure)
     return CryoSphere(decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.sigma_a,
                       NoiseModel(box, config.scale_std, config.noise == "white"), config.stretch_a or 1., points or None)
 
