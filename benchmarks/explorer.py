@@ -4,13 +4,14 @@
 
 Needs `pip install playwright`, a Chromium (`--chromium`), and a local 3Dmol.js (`npm install 3dmol`). Nothing is trained: latents are drawn from a mixture, and the decoder has random weights, in the sizes of a real run. Every round opens the page in a new
 browser. Times in seconds: *opened* from the start of loading to the map on the screen, ready for the pointer, and *structure* to the molecule beside it (both by the page's own clock); *click* from the press of the button to the structure drawn, and *lasso* from the
-release of the button to the selection counted and drawn (both seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes most of *structure* and *click*, and has nothing to do with the number of images.
+release of the button to the selection counted and drawn (both seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work, too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile, without the
+one that draws the molecule, which is told apart (*cpu_graphics*).
 """
 import argparse, datetime, json, os, platform, statistics, sys, tempfile, time
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np, torch
+import numpy as np, psutil, torch
 from playwright.sync_api import sync_playwright
 
 from cryosphere_nb.core import generator
@@ -37,35 +38,47 @@ def untrained_run(n, folder, n_segments=20, n_latent=4, copies=3):
     z[:, 1] += 0.3*z[:, 0]**2
     return Run(folder, config, structure, model, z, 0.04*torch.eye(n_latent).expand(n, -1, -1), 0.2 + 0.02*torch.randn(n, generator=gen), torch.zeros(3), TrainState())
 
+def cpu():
+    "CPU seconds used by the browser so far: without graphics, and its graphics process."
+    used = [0., 0.]
+    for p in psutil.Process().children(recursive=True):
+        try: line, t = " ".join(p.cmdline()), p.cpu_times()
+        except psutil.Error: continue
+        if "driver/node" not in line: used["type=gpu-process" in line] += t.user + t.system
+    return np.array(used)
+
 def measure(browser_path, address, polygon):
     "One round: seconds by name, and how many images the lasso caught."
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
         page = browser.new_page(viewport=dict(width=1200, height=900))
         page.set_default_timeout(120_000)
+        page.goto("about:blank")
+        before = cpu()
         page.goto(address, wait_until="commit")
         page.wait_for_function("window.cryosphereExplorer && cryosphereExplorer.drawn")
-        first = page.evaluate("cryosphereExplorer.times")
-        out = dict(opened=first["map"]/1000, structure=first["first"]/1000)
+        first, (work, graphics) = page.evaluate("cryosphereExplorer.times"), cpu() - before
+        out = dict(opened=first["map"]/1000, structure=first["first"]/1000, structure_cpu=work, structure_cpu_graphics=graphics)
         page.wait_for_timeout(500)
+        clicks = []
         for i in range(3): # the median of three clicks
             x, y = page.evaluate(f"cryosphereExplorer.pixel({1000*(i + 1)})")
             placed = page.evaluate("cryosphereExplorer.placed")
             page.mouse.move(x, y)
-            started = time.perf_counter()
+            started, before = time.perf_counter(), cpu()
             page.mouse.down(); page.mouse.up()
             page.wait_for_function(f"cryosphereExplorer.placed > {placed}")
-            out.setdefault("clicks", []).append(time.perf_counter() - started)
-        out["click"] = statistics.median(out.pop("clicks"))
+            clicks.append([time.perf_counter() - started, *(cpu() - before)])
+        out |= dict(zip(("click", "click_cpu", "click_cpu_graphics"), np.median(clicks, axis=0).tolist()))
         page.locator("[data-tool=lasso]").click()
         box = page.locator(".csx-over").bounding_box()
         at = [(box["x"] + u*box["width"], box["y"] + v*box["height"]) for u, v in polygon]
         page.mouse.move(*at[0]); page.mouse.down()
         for q in at[1:]: page.mouse.move(*q)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), cpu()
         page.mouse.up()
         page.wait_for_function("cryosphereExplorer.count > 0")
-        out["lasso"] = time.perf_counter() - started
+        out |= dict(zip(("lasso", "lasso_cpu"), (time.perf_counter() - started, (cpu() - before)[0])))
         inside = page.evaluate("cryosphereExplorer.times")
         count = page.evaluate("cryosphereExplorer.count")
         where, engine = page.locator(".csx-over"), browser.version
