@@ -5,7 +5,7 @@
 Needs `pip install playwright`, a Chromium (`--chromium`), and a local 3Dmol.js (`npm install 3dmol`). Nothing is trained: latents are drawn from a mixture, and the decoder has random weights, in the sizes of a real run. Every round opens the page in a new
 browser. Times in seconds: *opened* from the start of loading to the map on the screen, ready for the pointer, and *structure* to the molecule beside it (both by the page's own clock); *click* from the press of the button to the structure drawn, and *lasso* from the
 release of the button to the selection counted and drawn (both seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work, too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile, without the
-one that draws the molecule, which is told apart (*cpu_graphics*).
+one that draws the molecule, which is told apart (*cpu_graphics*); *load* is the load average of the machine when the row was done.
 """
 import argparse, datetime, json, os, platform, statistics, sys, tempfile, time
 from importlib.metadata import version
@@ -110,7 +110,7 @@ def main(argv=None):
             page = save_page(Path(folder)/"explorer.html", f"{n} images", view, js=args.js)
             made = time.perf_counter() - started
             results = [measure(args.chromium, page.as_uri(), polygon) for _ in range(args.rounds)]
-            row = dict(images=n, residues=run.nominal.n_beads, segments=20, latent=run.latents.shape[1], columns=len(view.land.columns.columns), maps=len(view.land.maps), page_mb=round(page.stat().st_size/1e6, 2), made_seconds=round(made, 2), selected=results[0][1])
+            row = dict(images=n, residues=run.nominal.n_beads, segments=20, latent=run.latents.shape[1], columns=len(view.land.columns.columns), maps=len(view.land.maps), page_mb=round(page.stat().st_size/1e6, 2), made_seconds=round(made, 2), selected=results[0][1], load=round(os.getloadavg()[0], 1))
             row |= {f"{k}_seconds": round(statistics.median(r[0][k] for r in results), 4) for k in results[0][0]} | dict(worst_seconds={k: round(max(r[0][k] for r in results), 4) for k in ("opened", "structure", "click", "lasso")})
             rows.append(row); print(json.dumps(row), flush=True)
     versions = dict(chromium=results[0][2], python=platform.python_version()) | {p: version(p) for p in ("playwright", "py3Dmol", "torch", "numpy")}

@@ -371,12 +371,10 @@ const csExplorer = (root, d) => {
   const show = i => showLatent(latent(i), i);
   let waiting = false, model = null, atoms, styles, ghost = null;
   const ask = () => { if (viewer && !waiting) { waiting = true; requestAnimationFrame(place); } };
-  const styled = quick => styles.forEach(s => model.setStyle({hetflag: s[0]}, quick && !s[0] ? {cartoon: Object.assign({}, s[1].cartoon, {style: 'trace', thickness: 0.8, arrows: false})} : s[1]));
-  let settle = null;
-  const place = () => { waiting = false; const start = performance.now(), x = state.coordinates, moving = state.playing || $('follow').checked, quick = moving && state.times.ribbon > 60; // a large molecule moves as a tube and rests as a ribbon
+  const place = () => { waiting = false; const start = performance.now(), x = state.coordinates;
     atoms.forEach((a, i) => { a.x = x[3*i]; a.y = x[3*i + 1]; a.z = x[3*i + 2]; });
-    styled(quick); viewer.render(); if (!state.drawn) state.times.first = performance.now(); state.drawn = true; state.placed++; state.times[quick ? 'tube' : 'ribbon'] = performance.now() - start;
-    clearTimeout(settle); if (quick) settle = setTimeout(() => { styled(false); viewer.render(); }, 350); };
+    styles.forEach(s => model.setStyle({hetflag: s[0]}, s[1])); viewer.render(); // styles are set again so that the ribbon is built anew
+    if (!state.drawn) state.times.first = performance.now(); state.drawn = true; state.placed++; state.times.ribbon = performance.now() - start; };
   const setGhost = x => { if (ghost) { viewer.removeModel(ghost); ghost = null; }
     if (x) { ghost = viewer.addModel(); ghost.addAtoms(d.beads.map((i, n) => ({atom: atoms[i].atom === 'CA' ? 'CA' : 'P', elem: 'C', resi: n + 1, resn: atoms[i].resn, chain: atoms[i].chain, x: x[3*i], y: x[3*i + 1], z: x[3*i + 2], hetflag: false})));
       ghost.setStyle({}, {cartoon: {style: 'trace', color: '#888', thickness: 0.25, opacity: 0.6}}); }
@@ -405,9 +403,10 @@ const csExplorer = (root, d) => {
   // ---- selection
   const finish = () => { let n = 0; for (let i = 0; i < N; i++) n += mask[i]; state.count = n; $('chosen').hidden = !n;
     let text = n.toLocaleString('en') + ' of ' + N.toLocaleString('en') + ' images (' + (100*n/N).toPrecision(3) + ' %)';
-    if (n && column && !column.classes) { const v = values(column), middle = inside => { const s = v.filter((x, i) => x === x && (!inside || mask[i])).sort(); return s[s.length >> 1]; };
-      if (column.middle === undefined) column.middle = middle(false);
-      text += ' · median ' + column.name + ': ' + format(middle(true)) + ', of all ' + format(column.middle); }
+    if (n && column && !column.classes) { const v = values(column), {lo, hi} = column.data, step = (hi[0] - lo[0])/65534 || 1;
+      const middle = all => { const bins = new Uint32Array(65536); let m = 0, k = 0; for (let i = 0; i < N; i++) if ((all || mask[i]) && v[i] === v[i]) { bins[Math.round((v[i] - lo[0])/step)]++; m++; } // by counting: values lie on 65535 steps
+        if (!m) return NaN; for (let c = 0; k < 65536; k++) { c += bins[k]; if (2*c > m) break; } return lo[0] + k*step; };
+      text += ' · median ' + column.name + ': ' + format(middle(false)) + ', of all ' + format(middle(true)); }
     $('number').textContent = text; draw(); };
   const choose = (inside, how = 'new') => { const start = performance.now(); for (let i = 0; i < N; i++) { const yes = inside(i) ? 1 : 0; mask[i] = how === 'add' ? mask[i] | yes : how === 'remove' ? mask[i] & ~yes : yes; } finish(); state.times.select = performance.now() - start; };
   const select = (poly, how) => { lasso = poly; const hit = csInside(X, Y, poly); choose(i => hit[i], how); };
@@ -460,6 +459,7 @@ const csExplorer = (root, d) => {
   Object.assign(state, {show, showLatent, select, selected: chosen, decode: decoder.decode, text, setMap: k => { setMap(k); draw(); }, pixel: i => { const r = over.getBoundingClientRect(), q = toPixel(X[i], Y[i]); return [r.left + q[0], r.top + q[1]]; }});
   resize(); setColor(d.color); $('color').value = d.color; setMap(0); draw(); state.times.points = performance.now() - began; show(d.start);
   if (window.ResizeObserver) new ResizeObserver(() => { if (resize()) draw(); }).observe(box);
+  setTimeout(() => { if (!viewer && !window.$3Dmol) $('legend').append(make('span', 'csx-offline', '3Dmol.js did not load (no network?): the map works, the molecule is not drawn')); }, 6000);
   state.connect = () => $3Dmolpromise.then(() => { connect(); state.times.opened = performance.now() - began; }); // called below the viewer, which comes last in the page
   if (window.$3Dmolpromise) { const there = window.$3Dmolpromise, shown = new Promise(r => { requestAnimationFrame(() => setTimeout(() => { state.times.map = performance.now(); r(); })); setTimeout(r, 500); }); window.$3Dmolpromise = there.then(() => shown); } // the map is on the screen before the viewer is made
   window.cryosphereExplorer = state; root.explorer = state;
@@ -509,7 +509,7 @@ def _pack_column(name, values):
         kinds = [k for k in kinds if not (numeric and k == -1)][:250]
         code = v.map({k: i for i, k in enumerate(kinds)}).to_numpy(float) # NaN: in none of them
         text = lambda k: str(int(k)) if whole and not isinstance(k, (bool, np.bool_)) else str(k)
-        return dict(name=name, classes=[text(k) for k in kinds], palette=[to_hex(colormaps["tab10" if len(kinds) <= 10 else "tab20"](i % 20)) for i in range(len(kinds))], data=pack_steps(np.r_[code, 0, len(kinds)][:, None]))
+        return dict(name=name, classes=[text(k) for k in kinds], palette=[to_hex(colormaps["tab10" if len(kinds) <= 10 else "tab20"](i % 20)) for i in range(len(kinds))], data=pack_steps(np.r_[code, 0, 65534][:, None])) # steps of 1: exact
     v = v.astype(float)
     low, high = np.nanquantile(v, [0.01, 0.99]) if np.isfinite(v).any() else (0., 1.)
     return dict(name=name, lo=float(low), hi=float(high), data=pack_steps(v.to_numpy()[:, None]))
