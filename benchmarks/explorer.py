@@ -4,7 +4,7 @@
 
 Needs `pip install playwright`, a Chromium (`--chromium`), and a local 3Dmol.js (`npm install 3dmol`). Nothing is trained: latents are drawn from a mixture, and the decoder has random weights, in the sizes of a real run. Every round opens the page in a new
 browser. Times in seconds: *opened* from the start of loading to the map on the screen, ready for the pointer, and *structure* to the molecule beside it (both by the page's own clock); *click* from the press of the button to the structure drawn, and *lasso* from the
-release of the button to the selection counted and drawn (both seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work, too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile, without the
+release of the button to the selection counted and drawn (both seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work, too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile (for *opened*, in a page without the viewer), without the
 one that draws the molecule, which is told apart (*cpu_graphics*); *load* is the load average of the machine when the row was done.
 """
 import argparse, datetime, json, os, platform, statistics, sys, tempfile, time
@@ -90,6 +90,21 @@ def measure(browser_path, address, polygon):
         browser.close()
     return out | dict(redraw=inside["draw"]/1000), count, engine
 
+def map_alone(browser_path, address):
+    "CPU seconds until the map answers, in a page whose 3Dmol.js is out of reach."
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+        page = browser.new_page(viewport=dict(width=1200, height=900))
+        page.set_default_timeout(120_000)
+        page.route("http*://**", lambda route: route.abort())
+        page.goto("about:blank")
+        before = cpu()
+        page.goto(address, wait_until="commit")
+        page.wait_for_function("window.cryosphereExplorer && cryosphereExplorer.times.draw")
+        used = cpu() - before
+        browser.close()
+    return float(used.sum())
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--js", required=True, help="a local 3Dmol.js")
@@ -109,8 +124,11 @@ def main(argv=None):
             view = explore(run, landscape(run, values={"first latent": run.latents[:, 0]}, star=()))
             page = save_page(Path(folder)/"explorer.html", f"{n} images", view, js=args.js)
             made = time.perf_counter() - started
+            bare = save_page(Path(folder)/"bare.html", f"{n} images", view, js="https://3dmol.invalid/3Dmol.js")
+            opened_cpu = statistics.median(map_alone(args.chromium, bare.as_uri()) for _ in range(args.rounds))
             results = [measure(args.chromium, page.as_uri(), polygon) for _ in range(args.rounds)]
             row = dict(images=n, residues=run.nominal.n_beads, segments=20, latent=run.latents.shape[1], columns=len(view.land.columns.columns), maps=len(view.land.maps), page_mb=round(page.stat().st_size/1e6, 2), made_seconds=round(made, 2), selected=results[0][1], load=round(os.getloadavg()[0], 1))
+            row["opened_cpu_seconds"] = round(opened_cpu, 3)
             row |= {f"{k}_seconds": round(statistics.median(r[0][k] for r in results), 4) for k in results[0][0]} | dict(worst_seconds={k: round(max(r[0][k] for r in results), 4) for k in ("opened", "structure", "click", "lasso")})
             rows.append(row); print(json.dumps(row), flush=True)
     versions = dict(chromium=results[0][2], python=platform.python_version()) | {p: version(p) for p in ("playwright", "py3Dmol", "torch", "numpy")}

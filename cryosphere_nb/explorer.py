@@ -572,7 +572,7 @@ def explore(run:Run, # finished run
     text = json.dumps(data, separators=(",", ":"))
     own = hashlib.sha1(f"{text}{height}".encode()).hexdigest()[:12]
     text = text[:-1] + f',"viewer":"{own}"}}'
-    parts = dict(id=own, n=f"{len(z)}", height=f"{height}", data=text.replace("</", "<\\/"), code=(DECODER_JS + POINTS_JS + EXPLORER_JS).lstrip(), view=view.body.replace(viewer, own))
+    parts = dict(id=own, n=f"{len(z)}", height=f"{height}", data=text.replace("<", "\\u003c"), code=(DECODER_JS + POINTS_JS + EXPLORER_JS).lstrip(), view=view.body.replace(viewer, own))
     return Explorer(re.sub(r"@(id|n|height|data|code|view)@", lambda m: parts[m[1]], _PAGE.strip()), js, land, height + 220)
 
 # %% ../nbs/44_explorer.ipynb #c4c5ff88
