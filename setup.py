@@ -29,7 +29,7 @@ setup(
     packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
     include_package_data=True,
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "trajectories": ["MDAnalysis>=2.8"]},
+    extras_require={"dev": cfg["dev_requirements"].split(), "trajectories": ["MDAnalysis>=2.8"], "umap": ["umap-learn>=0.5.7"]},
     python_requires=">=" + cfg["min_python"],
     entry_points={
         "console_scripts": cfg.get("console_scripts", "").split(),
