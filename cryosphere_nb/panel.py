@@ -17,6 +17,7 @@ from torch import Tensor
 from .core import fft2c, ifft2c
 from .learner import Callback, Learner
 from .losses import correlation_loss
+from .model import full_resolution
 from .viewers import _colors, _draw_chain, label_ranges, principal_frame
 
 # %% ../nbs/34_panel.ipynb #c5b3ddf0
@@ -49,7 +50,8 @@ def snapshot(learner:Learner, # in training
     batch = learner.data.batch(torch.tensor([row % len(learner.data)])).to(learner.device)
     training = model.training
     model.eval()
-    try: p = model.predict(batch)
+    try:
+        with full_resolution(model): p = model.predict(batch)
     finally: model.train(training)
     r = -float(correlation_loss(fft2c(batch.images), p.F, batch.D)[0])
     cpu = lambda x: x.detach().float().cpu()
