@@ -277,6 +277,20 @@ class Run:
         noise = torch.randn(k, self.latents.shape[1], generator=generator(seed))
         return self.latents[i] + noise @ torch.linalg.cholesky(self.latent_cov[i]).T
 
+    def prepare(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
+                project_dir=None, # folder that stack paths are relative to
+                progress:bool=False) -> PreparedImages:
+        "Other images of the same molecule, prepared as those of the run were, with the features its encoder wants."
+        config = self.config
+        particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
+        if config.encoder == "table": raise InputError("run.infer", "encoder 'table'", "an encoder that can see new images", "A table knows only the images it was trained on.")
+        saved = read_json(self.folder/"config.json")["data"]
+        found, wanted = float((particles.box*particles.pixel_size).median()), saved["box_a"]
+        if abs(found - wanted) > 0.01*wanted: raise InputError(f"{particles.path or 'particles'}, side of the box", f"{found:.1f} Å", f"{wanted:.1f} Å, as in training")
+        data = prepare(particles, PrepareConfig(saved["box"], config.low_pass_a, config.mask_radius_a, contrast=saved["contrast"]), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
+        if isinstance(self.model.encoder, ScoreEncoder): data = replace(data, features=all_features(self.model, data, moved(self.nominal, -self.offset), config, progress))
+        return data
+
     def infer(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
               project_dir=None, # folder that stack paths are relative to
               refine:int|None=None, # candidates per image; None as in training
@@ -284,13 +298,7 @@ class Run:
         "Latents of other images of the same molecule, from the same refinement."
         particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
         config = self.config if refine is None else replace(self.config, refine=refine)
-        if config.encoder == "table": raise InputError("run.infer", "encoder 'table'", "an encoder that can see new images", "A table knows only the images it was trained on.")
-        saved = read_json(self.folder/"config.json")["data"]
-        found, wanted = float((particles.box*particles.pixel_size).median()), saved["box_a"]
-        if abs(found - wanted) > 0.01*wanted: raise InputError(f"{particles.path or 'particles'}, side of the box", f"{found:.1f} Å", f"{wanted:.1f} Å, as in training")
-        data = prepare(particles, PrepareConfig(saved["box"], config.low_pass_a, config.mask_radius_a, contrast=saved["contrast"]), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
-        if isinstance(self.model.encoder, ScoreEncoder): data = replace(data, features=all_features(self.model, data, moved(self.nominal, -self.offset), config, progress))
-        return Inference(*infer(self.model, data, len(particles), config, progress))
+        return Inference(*infer(self.model, self.prepare(particles, progress=progress), len(particles), config, progress))
 
     def structure(self, i:int) -> Structure: # image (row of the star file)
         "All-atom structure of image `i`."
