@@ -103,7 +103,7 @@ def write_files(folder:Path, # where to
         with write_atomic(folder/name) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
     return {name: folder/name for name in (*figures, *tables)}
 
-# %% ../nbs/45_validation.ipynb #e69bc693
+# %% ../nbs/45_validation.ipynb #ef52b9b8
 SWEEP_FILES = ("sweep.png", "sweep.csv", "held_out.csv")
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,6 +138,8 @@ class Sweep:
         if len(fewer): said.append(f"With {fewer.index[-1]} {fewer.below_best.iloc[-1] - t.below_best[n]:.3g} nats per image are lost.")
         if n == 1: said.append("One rigid body is enough: these images do not say that parts move against each other.")
         if not len(more): said.append("It is the largest number that was tried: try more.")
+        worse = more[more.below_best > t.below_best[n] + 3*more.se]
+        if len(worse): said.append(f"Worse with more ({', '.join(f'{m}: {v:.3g} nats' for m, v in (worse.below_best - t.below_best[n]).items())}): over-fitted, or not trained to the end.")
         if len(fewer) + len(more) == 0: said.append("Nothing was compared: try several numbers.")
         return " ".join(said)
 
@@ -190,7 +192,9 @@ def plot_sweep(sweep:Sweep, # of `sweep_segments`
     at = t.index.get_loc(sweep.chosen)
     ax.plot(at, -t.below_best.iloc[at], "o", ms=11, mfc="none", color="C3", clip_on=False)
     ax.set_xticks(x, [f"{n}\n({u} used)" for n, u in t.used.items()]); ax.set_xlabel("segments offered"); ax.set_ylabel("log evidence against the best,\nnats per held-out image")
-    if t.below_best.max() > 20: ax.set_yscale("symlog", linthresh=max(1., 2*float(t.se.max())))
+    linear = max(1., 4*float(t.se.median()))
+    if t.below_best.max() > 10*linear: # a large loss must not hide a small one
+        ax.set_yscale("symlog", linthresh=linear); ax.set_ylim(top=0.4*linear); ax.yaxis.set_major_formatter("{x:g}")
     return _finish(fig)
 
 # %% ../nbs/45_validation.ipynb #f649dda5
