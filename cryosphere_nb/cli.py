@@ -468,10 +468,10 @@ def walk_options(parser):
     parser.add_argument("--axis", type=option_reader(int), default=1, metavar="INT", help="principal axis of the latents to walk along (default: 1)")
     parser.add_argument("--frames", type=option_reader(int), default=10, metavar="INT", help="steps of the walk (default: 10)")
 
-def settings_options(parser):
-    "Settings of `fit`, and the file they may come from."
+def settings_options(parser, skip=()):
+    "Settings of `fit`, without some, and the file they may come from."
     parser.add_argument("--config", metavar="FILE", help=".toml or .json file with settings named as below, with _ for -, and `parts`; config.json of a run folder repeats that run. The command line wins")
-    add_options(parser.add_argument_group("settings"), FitConfig, ["parts"])
+    add_options(parser.add_argument_group("settings"), FitConfig, ["parts", *skip])
 
 def plan_options(parser):
     input_options(parser)
@@ -499,8 +499,8 @@ def validation_options(parser, out):
 
 def sweep_options(parser):
     validation_options(parser, "sweep")
-    parser.add_argument("--try", dest="numbers", type=read_numbers, default=(1, 2, 4, 8, 16), metavar="A,B,..", help="numbers of segments to try, in place of --n-segments (default: 1,2,4,8,16)")
-    settings_options(parser)
+    parser.add_argument("--try", dest="numbers", type=read_numbers, default=(1, 2, 4, 8, 16), metavar="A,B,..", help="numbers of segments to try (default: 1,2,4,8,16)")
+    settings_options(parser, ["n_segments"])
 
 def halves_options(parser):
     validation_options(parser, "halves")

@@ -103,7 +103,7 @@ def write_files(folder:Path, # where to
         with write_atomic(folder/name) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
     return {name: folder/name for name in (*figures, *tables)}
 
-# %% ../nbs/45_validation.ipynb #ef52b9b8
+# %% ../nbs/45_validation.ipynb #c428b37a
 SWEEP_FILES = ("sweep.png", "sweep.csv", "held_out.csv")
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,7 +177,8 @@ def sweep_segments(particles, # path of a .star or .cs file, or `Particles`
         if rows is None: rows = held_out_rows(run)
         if len(rows) == 0: raise InputError("sweep_segments, held-out images", f"none among {len(run)}", "at least 20", f"Set held_out to {min(0.5, 20/len(run) + 0.01):.2g} or more (and encoder to one that sees new images).")
         if not torch.equal(rows, held_out_rows(run)): raise InputError(run.folder, "other held-out images than in the runs before", "the same in all runs") # what fit_once checked should exclude it
-        scores[n] = log_evidence(run, run.prepare(particles.select(rows), progress=progress), samples=samples).numpy()
+        with on_device(run): data = run.prepare(particles.select(rows), progress=progress)
+        scores[n] = log_evidence(run, data, samples=samples).numpy()
     sweep = Sweep(pd.DataFrame(scores, index=pd.Index(rows.numpy(), name="image")).rename_axis(columns="n_segments"), {n: len(occupied_segments(r.segments[r.segments >= 0])) for n, r in runs.items()}, runs)
     write_files(out, {SWEEP_FILES[0]: sweep.plot()}, {SWEEP_FILES[1]: sweep.table.reset_index(), SWEEP_FILES[2]: sweep.evidence.reset_index()})
     return sweep
@@ -275,7 +276,7 @@ def motion_gain(run:Run, # finished run
     "What an image gains by motion: its log evidence under the model, minus its log-likelihood under the best single structure."
     return log_evidence(run, data, **settings) - best_static(run, data)
 
-# %% ../nbs/45_validation.ipynb #1b3f9c6e
+# %% ../nbs/45_validation.ipynb #19a1c960
 HALF_FILES = ("halves.png", "half_residues.csv", "half_images.csv")
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -351,8 +352,9 @@ def compare_runs(runs, # (2) `Run`, on disjoint halves
     latents, gains = [torch.empty(len(images), run.latents.shape[1]) for run in runs], []
     own = torch.cat([torch.full((len(k),), h) for h, k in enumerate(kept)])
     for h, run in enumerate(runs):
-        data = run.prepare(particles.select(images[own != h]), progress=progress)
-        with on_device(run) as model: other, *_ = infer(model, data, len(data), run.config, progress)
+        with on_device(run) as model:
+            data = run.prepare(particles.select(images[own != h]), progress=progress)
+            other, *_ = infer(model, data, len(data), run.config, progress)
         latents[h][own == h], latents[h][own != h] = run.latents[kept[h]], other
         gains.append(pd.DataFrame(dict(image=images[own != h].numpy(), half=h + 1, gain=motion_gain(run, data, samples=samples).numpy())))
     return HalfSets(tuple(runs), tuple(rows), images, tuple(latents), pd.concat(gains[::-1], ignore_index=True))
