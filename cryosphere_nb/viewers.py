@@ -471,7 +471,7 @@ def _view(nominal, beads):
     return dict(view=[0, 0, 0, 0] + [round(v, 5) for v in roma.rotmat_to_unitquat(axes).tolist()], size=[round(v + 3, 1) for v in (x, y, sphere)])
 
 _CSS = """<style>.cryosphere-view{font:13px sans-serif;color:#333;background:#fff}.cryosphere-view svg{width:100%;display:block}.cs-bar{height:16px;margin-top:4px;cursor:pointer}.cs-marks{height:11px;margin-top:3px}
-.cs-tools{display:flex;gap:12px;align-items:center;min-height:22px}.cs-tools label{font-size:11px}.cs-looks{display:flex}.cs-looks button{font:11px sans-serif;padding:2px 8px;border:1px solid #bbb;background:#fff;color:#333;margin-right:-1px;cursor:pointer}
+.cs-tools{display:flex;gap:12px;align-items:center;min-height:22px}.cs-tools{flex-wrap:wrap}.cs-tools label{font-size:11px;white-space:nowrap}.cs-looks{display:flex}.cs-looks button{font:11px sans-serif;padding:2px 8px;border:1px solid #bbb;background:#fff;color:#333;margin-right:-1px;cursor:pointer}
 .cs-looks .cs-on{background:#555;color:#fff}.cs-note,.cs-ticks{font-size:11px;color:#666}.cs-ticks,.cs-domains{position:relative;height:16px}.cs-ticks span,.cs-domains span{position:absolute}
 .cs-domains span{border-top:2px solid #333;font-size:11px;text-align:center;overflow:hidden;white-space:nowrap;box-sizing:border-box;margin-top:3px}.cs-chips,.cs-count{font-size:11px}.cs-chips span{margin-right:12px;white-space:nowrap;cursor:pointer}
 .cs-chips i{display:inline-block;width:10px;height:10px;margin-right:3px}.cs-player{display:flex;gap:8px;align-items:center}.cs-play{width:34px}.cs-frame{flex:1;min-width:60px}.cs-count{min-width:90px}
@@ -594,7 +594,7 @@ def view_motion(structure:Structure, # what moves
     below = _player(len(s["frames"])) + _tools(style, _LOOKS[:2]) + _bar_html(labels, structure, domains)
     return _compose(s | _view(structure.beads, atoms[:, structure.bead_atom]), below, width, height, js)
 
-# %% ../nbs/03_viewers.ipynb #7d7935c7
+# %% ../nbs/03_viewers.ipynb #79df10be
 def aligned(before:Tensor, # (R, 3) beads, Å
             after:Tensor, # (..., 3) beads or all atoms, Å
             on="all", # residues to superpose on, as indices or mask; 'all'; or None to leave `after` where it is
@@ -638,7 +638,7 @@ def plot_change(before:Tensor, # (R, 3) positions, Å
     _draw_chain(ax, a, _pairs(structure, x), ["#999999"]*len(x), alpha=.5)
     _draw_chain(ax, b, _pairs(structure, x), _colors(_label_array(labels, len(x))))
     rows = pick_arrows(y - x, least, 80)
-    if rows: ax.quiver(*a[rows, :2].T, *(b - a)[rows, :2].T, angles="xy", scale_units="xy", scale=1, width=.004, color="#222222", zorder=3)
+    if rows: ax.quiver(*a[rows, :2].T, *(b - a)[rows, :2].T, angles="xy", scale_units="xy", scale=1, width=.004, headwidth=5, color="#222222", zorder=3)
     ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title(_said(x, y, structure and structure.labels), fontsize=9)
     return _finish(fig)
 
@@ -693,7 +693,7 @@ def view_change(structure:Structure, # nominal structure, for names and bonds
     said = f'<div class="cs-note">{html.escape(_said(x[ball], y[ball], structure.labels))}</div>'
     return _compose(s | _view(structure.beads, torch.stack([y, x])[:, ball]), _tools(style, _LOOKS[:2], switches) + said + _bar_html(labels, structure, domains), width, height, js, _ARROWS)
 
-# %% ../nbs/03_viewers.ipynb #79c5c117
+# %% ../nbs/03_viewers.ipynb #ba07e106
 _LEVELS = 64 # colours of a scale
 
 def value_levels(values, # (R,) numbers, NaN for none
@@ -728,7 +728,7 @@ def plot_values(structure:Structure, # the molecule
     fig, (ax, along) = plt.subplots(1, 2, figsize=(7.4, 2.8), dpi=70, layout="constrained", width_ratios=[1, 1.2])
     _draw_chain(ax, (beads - centre) @ axes.T, _pairs(structure, beads), colors)
     ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å")
-    fig.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), cmap), ax=ax, label=name)
+    fig.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), cmap), ax=ax, label=name, shrink=.8)
     v = np.asarray(torch.as_tensor(values).detach().cpu(), float)
     along.scatter(np.arange(len(v)) + .5, v, c=colors, s=7); along.set_ylabel(name); along.set_xlim(0, len(v))
     along.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, len(v))])); along.set_xlabel("chain" if len(_chain_starts(structure)) > 1 else "residue")
