@@ -119,10 +119,11 @@ def use_segments(b):
     for color, label in zip(segment_colors(3), range(3)): expect(tinted(first, color) > 200, f"segment {label} is not seen in its colour")
     yield "cartoon"
     b.click("[data-look=beads]"); b.wait(.2); beads = b.picture()
-    expect(changed(first, beads) > .03, "beads look like the cartoon")
+    filled = lambda picture: int((picture.min(-1) < 230).sum())
+    expect(changed(first, beads) > .03 and filled(beads) > 1.4*filled(first), "beads are not seen, or do not touch each other")
     yield "beads"
     b.click("[data-look=surface]"); surface_done(b); b.wait(.2); surface = b.picture()
-    expect(changed(beads, surface) > .03 and (surface.min(-1) < 230).sum() > 1.2*(beads.min(-1) < 230).sum(), "no surface")
+    expect(changed(beads, surface) > .03 and filled(surface) > 1.2*filled(beads), "no surface")
     for color in segment_colors(3): expect(tinted(surface, color) > 200, f"the surface lacks the colour {color}")
     yield "surface"
     b.click("[data-look=cartoon]"); b.click(".cs-chips [data-segment='2']"); b.wait(.2); alone = b.picture()
@@ -277,6 +278,7 @@ def use_values(b):
     from cryosphere_nb.viewers import _scale_colors
     first, colors = b.picture(), _scale_colors("viridis")
     for i in (0, 32, 60): expect(tinted(first, colors[i]) > 10, f"colour {i} of 64 is not seen")
+    expect(tinted(first, colors[0]) > 3*tinted(first, colors[60]), "what is low does not have the colour of the low end")
     profile = b.picture("svg.cs-profile")
     expect(tinted(profile, colors[50]) > 5, "the profile is not coloured")
     yield "cartoon"
