@@ -1,13 +1,15 @@
-# make test | demo | docs | readme | export | constraints | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv in this folder.
+# make test | demo | docs | readme | export | constraints | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv in this folder,
+# except the browser that one check of `make test` uses: Debian's chromium is installed if there is none and we are root.
 SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+BROWSER := $(VENV)/node/ready
 
 .PHONY: test demo docs readme export constraints clean distclean
 
-test: $(STAMP)
+test: $(STAMP) $(BROWSER)
 	@$(BIN)/python .ci/checks.py
 
 demo: $(STAMP)
@@ -21,6 +23,10 @@ $(STAMP): constraints.txt settings.ini setup.py
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
+
+# Chromium and 3Dmol.js for the browser check, if they can be had; without them the check is skipped, and the next `make test` tries again.
+$(BROWSER): $(STAMP) .ci/browser.sh
+	@.ci/browser.sh
 
 export: $(STAMP) # notebooks to package, cleaned, README with them
 	$(BIN)/nbdev_export

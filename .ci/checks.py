@@ -9,7 +9,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 package, bin_folder = "cryosphere_nb", Path(sys.executable).parent
-n_workers, notebook_seconds, notebook_bytes = 2, 600, 1_000_000
+n_workers, notebook_seconds, browser_seconds, notebook_bytes = 2, 600, 600, 1_000_000
 # One thread per process: two notebooks share two cores, and results do not depend on the number of cores. OpenMP reads this when torch is imported,
 # so it has to be in the environment of the process, not set by it.
 one_thread = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -17,6 +17,9 @@ environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "P
 
 class Failed(Exception):
     "A check that failed; the text says what was found and what to do."
+
+class Skipped(Exception):
+    "A check that could not be made on this machine; the text says why."
 
 def command(*args, cwd=root, **kw):
     "Run a command; its output is shown if it fails."
@@ -160,6 +163,16 @@ def check_docs(copy):
     absent = [p.name for p in notebooks() if p.name not in map(os.path.basename, listed) and p.name != "index.ipynb"]
     if absent: raise Failed("not in the sidebar: " + ", ".join(absent))
 
+# ---------------------------------------------------------------- 6. what a browser makes of them
+
+def check_browser(copy):
+    "the viewers in headless Chromium: pages open, play, slide and turn"
+    try: done = subprocess.run([sys.executable, ".ci/browser.py"], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=browser_seconds)
+    except subprocess.TimeoutExpired as e: raise Failed(f"stopped after {browser_seconds} s\n{(e.stdout or b'').decode(errors='replace')}")
+    if done.returncode == 77: raise Skipped(done.stdout.strip().rsplit("\n", 1)[-1])
+    if done.returncode: raise Failed(f"`.ci/browser.py NAME --pictures FOLDER` runs one page and leaves pictures\n{done.stdout}")
+    return " ".join(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("passed"))
+
 # ---------------------------------------------------------------- run and count
 
 def main():
@@ -172,16 +185,17 @@ def main():
         if status == "failed" and text: print("    " + text.strip().replace("\n", "\n    "), flush=True)
     def check(f, copy):
         start = time.time()
-        try: f(copy)
+        try: note = f(copy)
+        except Skipped as e: report("skipped", time.time() - start, f.__doc__, str(e))
         except Exception as e: report("failed", time.time() - start, f.__doc__, str(e) if isinstance(e, Failed) else f"{type(e).__name__}: {e}")
-        else: report("passed", time.time() - start, f.__doc__)
+        else: report("passed", time.time() - start, f.__doc__, note or "")
     with tempfile.TemporaryDirectory() as tmp:
         copy = copy_project(Path(tmp))
         for f in check_clean, check_stored, check_export, check_names, check_wheel: check(f, copy)
         with ThreadPoolExecutor(n_workers) as pool: # the later chapters take longest: they start first
             jobs = [(p, pool.submit(run_notebook, p)) for p in reversed(notebooks())]
             for p, job in jobs: report(*job.result()[:2], p.relative_to(root).as_posix(), job.result()[2])
-        for f in check_readme, check_docs: check(f, copy)
+        for f in check_readme, check_docs, check_browser: check(f, copy)
     if failures: print("\nfailed:\n  " + "\n  ".join(failures))
     print(f"\n{time.time() - began:.0f} s in all")
     print(f"{count['passed']} passed, {count['failed']} failed" + (f", {count['skipped']} skipped" if count["skipped"] else ""), flush=True)
