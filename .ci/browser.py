@@ -328,9 +328,19 @@ def try_page(context, page, folder, pictures):
     finally: tab.close()
     return "\n".join(b.complaints) or None
 
+def try_explorer(chromium, folder):
+    "The explorer has a test of its own, which compares the page with Python; returns what went wrong, or None."
+    sys.path.insert(0, str(root/".ci"))
+    environ["CRYOSPHERE_3DMOL_JS"] = str(library/"build/3Dmol-min.js")
+    from browser_explorer import test_explorer
+    tab = chromium.new_page(viewport=dict(width=1200, height=900)); tab.set_default_timeout(15_000)
+    try: test_explorer(tab, folder)
+    except Exception as e: return f"{type(e).__name__}: {e}"
+    finally: tab.close()
+
 def main():
     parser = ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[[], *(p.name for p in pages)], default=[]); parser.add_argument("--pictures", type=Path)
+    parser.add_argument("names", nargs="*", choices=[[], *(p.name for p in pages), "explorer"], default=[]); parser.add_argument("--pictures", type=Path)
     asked = parser.parse_args()
     try: from playwright.sync_api import sync_playwright
     except ImportError: missing("Playwright is not installed")
@@ -347,12 +357,12 @@ def main():
         chromium = p.chromium.launch(executable_path=browser, args=flags, headless=True)
         context = chromium.new_context(viewport=dict(width=520, height=520), offline=True)
         context.set_default_timeout(15_000)
-        for page in pages:
-            if asked.names and page.name not in asked.names: continue
-            start = time.time()
-            wrong = try_page(context, page, Path(tmp), asked.pictures)
+        tries = {page.name: lambda page=page: try_page(context, page, Path(tmp), asked.pictures) for page in pages} | {"explorer": lambda: try_explorer(chromium, Path(tmp))}
+        for name, attempt in tries.items():
+            if asked.names and name not in asked.names: continue
+            start = time.time(); wrong = attempt()
             failed += bool(wrong)
-            print(f"{'FAILED' if wrong else 'passed':8}{time.time() - start:5.1f} s  {page.name}" + (f"\n    {wrong}" if wrong else ""), flush=True)
+            print(f"{'FAILED' if wrong else 'passed':8}{time.time() - start:5.1f} s  {name}" + (f"\n    {wrong}" if wrong else ""), flush=True)
         chromium.close()
     return int(failed > 0)
 
