@@ -6,8 +6,8 @@
 __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'Answer', 'plain', 'as_options', 'error_parts', 'show', 'kind_of',
            'option_reader', 'settings_of', 'add_options', 'given_options', 'read_toml', 'read_config', 'fit_settings',
            'read_inputs', 'check_command', 'list_files', 'run_facts', 'fit_command', 'chosen_walk', 'analyze_command',
-           'read_rows', 'write_structures', 'structures_command', 'plan_command', 'chimerax_script', 'export_run',
-           'export_command', 'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
+           'read_rows', 'write_structures', 'structures_command', 'plan_command', 'export_run', 'export_command',
+           'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
            'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command', 'one_line_warnings',
            'UsageError', 'Parser', 'make_parser', 'output_options', 'run_options', 'walk_options', 'settings_options',
            'plan_options', 'structures_options', 'export_options', 'validation_options', 'sweep_options',
@@ -27,8 +27,9 @@ import numpy as np, pandas as pd, torch
 from fastcore.docments import docments
 from torch import Tensor
 
-from .analysis import Traversal, image_table, report, residue_motion, traverse, used_rows, write_movie
+from .analysis import Traversal, report, residue_motion, traverse, used_rows
 from .core import InputError, config_from_dict, generator, read_json, write_atomic
+from .ensembles import write_ensemble
 from .metrics import body_rotation, hinge_positions, pearson, recovery_report, segment_sizes, signed_angle
 from .particles import read_particles, refuse_overwrite
 from .plan import plan
@@ -37,7 +38,6 @@ from .structure import Structure, load_structure, save_structure
 from .synthetic import Simulation, bimodal_angles, hinge_movie, read_truth, simulate, two_body, write_simulation
 from .train import FitConfig, Run, fit, model_offset, moved, will_resume
 from .validation import HALF_FILES, SWEEP_FILES, half_sets, sweep_segments, uncertainty
-from .viewers import GREY, label_ranges, segment_colors
 
 # %% ../nbs/50_cli.ipynb #a8ea5e5c
 @dataclasses.dataclass
@@ -165,10 +165,9 @@ def list_files(files:dict) -> str: # what -> path
     width = max((len(str(path)) for path in files.values()), default=0)
     return "\n".join(f"  {str(path):{width}}  {CONTENTS.get(what, what)}" for what, path in files.items())
 
-CONTENTS = dict(star="particles", model="nominal model", table="truth: one row per image", truth="truth: structures", figure="figure", page="segments and motion to turn and play in a browser", movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
+CONTENTS = dict(states="a structure for each cluster of images", clusters="the same, a file each", stars="the images of each cluster", walk="the walk as a multi-model file", walk_table="the images of the walk", states_table="one row per cluster", trajectory="the walk as a trajectory", topology="its atoms", star="particles", model="nominal model", table="truth: one row per image", truth="truth: structures", figure="figure", page="segments and motion to turn and play in a browser", movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
                 images="one row per image", motions="one row per image and segment", segments="one row per segment", residues="one row per residue", latents="the input's rows and columns, with latents and correlation", labels="segment of each residue",
-                history="loss and correlation, one row per epoch", ensemble="the motion as a multi-model structure file", nominal="nominal model; B-factors are segments, -1 for none", frames="one row per model of the ensemble: image, number of images it stands for",
-                script="opens the ensemble in ChimeraX, in the segments' colours", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
+                history="loss and correlation, one row per epoch", script="opens all of it in ChimeraX, in the segments' colours", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
 
 def run_facts(run:Run) -> dict: # of a finished or interrupted run
     "What there is to say about a run in numbers."
@@ -250,43 +249,27 @@ def plan_command(args) -> Answer:
     return Answer(data, repr(p), int(bool(no)), " ".join(no), result=True)
 
 # %% ../nbs/50_cli.ipynb #187e81f8
-def chimerax_script(labels:Tensor, # (R,) segment of each residue, -1 for none
-                    structure:Structure, # its chains and residue numbers
-                    ensemble:str, # file of the ensemble, beside the script
-                   ) -> str:
-    "Commands that open an ensemble in ChimeraX, coloured by segment."
-    colors = [*segment_colors(int(labels.max()) + 1), GREY]
-    chains = structure.residues.chain.astype("category").cat.codes.to_numpy()
-    stretches = label_ranges(labels.numpy()*1000 + chains) # a stretch ends with its chain
-    name = lambda i: f"{structure.residues.chain[i] or ' '}:{structure.residues.residue_number[i]}"
-    paint = [f"color #1/{name(a)}-{structure.residues.residue_number[b - 1]} {colors[int(labels[a])]}" for _, a, b in stretches]
-    return "\n".join([f"open {ensemble} coordsets true", "hide atoms; show cartoons", *paint, "coordset slider #1", ""])
-
 def export_run(run:Run, # finished run
                folder, # where to
-               walk:Traversal, # which structures
-               kind:str="cif", # "cif" or "pdb"
+               walk:Traversal, # structures along a path
+               n_clusters:int=5, # k-means of the latents
+               trajectory:str|None=None, # "xtc" or "dcd" of the walk, too
                overwrite:bool=False, # replace files that are there?
-              ) -> dict: # what -> path
-    "Ensemble, nominal model, ChimeraX script and tables of a run."
-    files = {what: Path(folder)/name for what, name in dict(ensemble=f"ensemble.{kind}", nominal=f"nominal_segments.{kind}", script="ensemble.cxc", frames="ensemble.csv", images="images.csv", residues="residues.csv").items()}
-    for path in files.values(): refuse_overwrite(path, overwrite) # all or none
-    write_movie(run, files["ensemble"], walk, overwrite)
-    save_structure(run.nominal, files["nominal"], b_factors=run.segments.float(), overwrite=overwrite)
+              ) -> dict: # what -> path, or list of paths
+    "`write_ensemble`, and a table of the residues."
+    residues = Path(folder)/"residues.csv"
+    refuse_overwrite(residues, overwrite)
+    files = write_ensemble(run, folder, n_clusters, walk, trajectory=trajectory, overwrite=overwrite) # all or none
     moved_by = residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads)
     known = uncertainty(run, used_rows(run.latents, 200))
-    tables = dict(frames=pd.DataFrame(dict(model=range(1, len(walk) + 1), image=walk.images, position=walk.position, images=walk.count, share=walk.count/walk.count.sum())), images=image_table(run),
-                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), **moved_by, uncertainty=known.per_residue.numpy()))
-    for what, table in tables.items():
-        with write_atomic(files[what]) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
-    with write_atomic(files["script"]) as tmp: tmp.write_text(chimerax_script(run.segments, run.nominal, files["ensemble"].name))
-    return files
+    with write_atomic(residues) as tmp: run.nominal.residues.assign(segment=run.segments.numpy(), **moved_by, uncertainty=known.per_residue.numpy()).to_csv(tmp, index=False, float_format="%.6g")
+    return {"states_table" if what == "table" else what: v for what, v in files.items()} | dict(residues=residues)
 
 def export_command(args) -> Answer:
-    "Write the ensemble of a run for other programs: structures, ChimeraX script, tables."
+    "Write the ensemble of a run for other programs: structures, star files, ChimeraX script, tables."
     run = Run.load(args.run, args.which)
-    files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.format, args.overwrite)
-    return Answer(dict(run=args.run, files=files), list_files(files))
+    files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.clusters, args.trajectory, args.overwrite)
+    return Answer(dict(run=args.run, files=files), list_files({what: v[0].with_name(f"{v[0].name} to {v[-1].name}") if isinstance(v, list) else v for what, v in files.items()}))
 
 # %% ../nbs/50_cli.ipynb #0c7eca74
 def read_numbers(text): # "1,2,4" -> (1, 2, 4), for argparse
@@ -489,7 +472,8 @@ def export_options(parser):
     run_options(parser)
     parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/export)")
     walk_options(parser)
-    parser.add_argument("--format", choices=("cif", "pdb"), default="cif", help="of structures (default: cif)")
+    parser.add_argument("--clusters", type=option_reader(int), default=5, metavar="INT", help="clusters of images, each with its structure and its star file (default: 5)")
+    parser.add_argument("--trajectory", choices=("xtc", "dcd"), help="the walk as a trajectory, too")
 
 def validation_options(parser, out):
     input_options(parser)
