@@ -241,7 +241,7 @@ def measure(particles:Particles, # data set
         model = make_model(structure, config, n_images, data.D)
         data = lend_features(model, data, structure, config)
         found = measure_score(model, data, structure, config, n_images)
-        learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)), config, folder, False, (), structure)
+        learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)), replace(config, coarse_a=0.), folder, False, (), structure) # every step at full resolution: the coarse ones are cheaper
         on_device = torch.device("cuda" if torch.cuda.is_available() and not config.cpu else "cpu")
         free = free_bytes(on_device) if free is None else free
         found |= measure_steps(learner, batch_size, steps, free) | measure_looks(learner, data, config, n_images, free)
