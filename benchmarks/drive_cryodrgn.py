@@ -1,10 +1,10 @@
-"The job for cryoDRGN 4.3: its commands on a stack, training stopped by the clock. Runs in that package's environment; called by peers.py."
+"Jobs for cryoDRGN 4.3: its commands on a stack, training stopped by the clock, or backprojection. Runs in that package's environment; called by peers.py and consensus.py."
 import argparse, pickle, time
 from pathlib import Path
 
 import numpy as np, torch
 from cryodrgn import dataset
-from cryodrgn.commands import parse_ctf_star, parse_pose_star, train_vae
+from cryodrgn.commands import backproject_voxel, parse_ctf_star, parse_pose_star, train_vae
 
 from measure import now, read_job, version, write_result
 
@@ -53,6 +53,16 @@ def run_stack(job):
     np.savez(job["arrays"], z=np.asarray(z))
     write_result(job, images=loader.images, train_seconds=loader.elapsed, other_seconds=time.perf_counter() - beginning - loader.elapsed, version=version("cryodrgn"))
 
+def run_consensus(job):
+    "Parse poses and CTF, backproject with its defaults; its maps are in the folder `cryodrgn_map`."
+    folder = Path(job["folder"])
+    star, poses, ctf = folder/"particles.star", folder/"poses.pkl", folder/"ctf.pkl"
+    command(parse_pose_star, star, "-o", poses)
+    command(parse_ctf_star, star, "-o", ctf)
+    start = now()
+    command(backproject_voxel, star, "--poses", poses, "--ctf", ctf, "-o", folder/"cryodrgn_map")
+    write_result(job, seconds=now() - start, version=version("cryodrgn"))
+
 if __name__ == "__main__":
     job = read_job()
-    run_stack(job)
+    dict(stack=run_stack, consensus=run_consensus)[job.get("action", "stack")](job)
