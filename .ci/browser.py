@@ -333,7 +333,7 @@ def try_explorer(chromium, folder):
     sys.path.insert(0, str(root/".ci"))
     environ["CRYOSPHERE_3DMOL_JS"] = str(library/"build/3Dmol-min.js")
     from browser_explorer import test_explorer
-    tab = chromium.new_page(viewport=dict(width=1200, height=900)); tab.set_default_timeout(15_000)
+    tab = chromium.new_page(viewport=dict(width=1200, height=900)); tab.set_default_timeout(60_000)
     try: test_explorer(tab, folder)
     except Exception as e: return f"{type(e).__name__}: {e}"
     finally: tab.close()
@@ -356,7 +356,7 @@ def main():
     with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
         chromium = p.chromium.launch(executable_path=browser, args=flags, headless=True)
         context = chromium.new_context(viewport=dict(width=520, height=520), offline=True)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         tries = {page.name: lambda page=page: try_page(context, page, Path(tmp), asked.pictures) for page in pages} | {"explorer": lambda: try_explorer(chromium, Path(tmp))}
         for name, attempt in tries.items():
             if asked.names and name not in asked.names: continue
