@@ -277,10 +277,10 @@ def plot_residue_motion(table:pd.DataFrame, # as from `residue_motion`
 
 # %% ../nbs/40_analysis.ipynb #c3c1a216
 def _draw_history(ax, history):
-    "Correlation and loss, and KL on an axis of its own."
+    "Correlation, the loss where it is one too, and KL on an axis of its own."
     if len(history) == 0: ax.text(.5, .5, "no epoch was completed", ha="center", transform=ax.transAxes); ax.axis("off"); return
     ax.plot(history.epoch, history.correlation, "o-", ms=2.5, color="C0", label="correlation")
-    ax.plot(history.epoch, -history.loss, "-", color="C0", alpha=.4, lw=1, label="−loss")
+    if (history.loss.abs() <= 2).all(): ax.plot(history.epoch, -history.loss, "-", color="C0", alpha=.4, lw=1, label="−loss") # a loss in nats is thousands of them
     ax.set_xlabel("epoch"); ax.set_ylabel("correlation", color="C0"); ax.xaxis.set_major_locator(MaxNLocator(integer=True)); ax.legend(fontsize=8, frameon=False, loc="lower right")
     if "kl" in history:
         twin = ax.twinx(); twin.plot(history.epoch, history.kl, "o-", ms=2.5, color="C1")
