@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['HOOKS', 'NATS', 'Callback', 'TrainState', 'stop_on_interrupt', 'Learner', 'make_optimizer', 'Progress', 'Weights',
-           'Anneal', 'CoarseToFine', 'on_the_clock', 'EstimateNoise', 'Subset', 'split_rows', 'HeldOut',
-           'training_report', 'Recorder', 'ProgressBar', 'save_checkpoint', 'open_checkpoint', 'read_tensors',
-           'load_model', 'load_checkpoint', 'Checkpoint', 'Engine']
+           'Anneal', 'CoarseToFine', 'on_the_clock', 'EstimateNoise', 'SampleLatents', 'Subset', 'split_rows',
+           'sampling_with', 'HeldOut', 'training_report', 'Recorder', 'ProgressBar', 'save_checkpoint',
+           'open_checkpoint', 'read_tensors', 'load_model', 'load_checkpoint', 'Checkpoint', 'Engine']
 
 # %% ../nbs/31_learner.ipynb #a5278aa8
 import json, math, shutil, signal, sys, threading, time
@@ -26,6 +26,7 @@ from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
 from .model import Coarse, coarse_box, draw_noise, full_resolution, merge_size
+from .sampling import LatentSampler
 
 # %% ../nbs/31_learner.ipynb #3174e6e3
 HOOKS = ("before_fit", "before_epoch", "before_batch", "after_batch", "after_epoch", "after_fit")
@@ -60,6 +61,9 @@ class TrainState:
     held_out:dict = field(default_factory=dict) # means over the held-out images after the last epoch
     best_loss:float = math.inf # lowest held-out loss so far
     best_epoch:int = 0 # when that was; 0 without held-out images
+    candidates:int|None = None # latents from the prior that each image is tried with; None before `SampleLatents` says
+    visits:int = 0 # images of the current epoch that a sampler drew latents for
+    news:int = 0 # of these, those that took one from the prior
     history:list = field(default_factory=list) # one dict per epoch
 
 # %% ../nbs/31_learner.ipynb #65fc81f4
@@ -88,7 +92,8 @@ class Learner:
         if batch_size < 1: raise InputError("batch_size", batch_size, "1 or more")
         self.model, self.data, self.optimizer = model, data, optimizer
         self.batch_size, self.per_image_segments = min(batch_size, len(data)), per_image_segments
-        self.state, self.gen, self.remaining = TrainState(), generator(seed), None
+        self.state, self.gen = TrainState(), generator(seed)
+        self.kept_latents = None # (N, L) of a sampler of latents; part of a checkpoint
         self.callbacks = sorted(callbacks, key=lambda c: c.order)
         self.forward, self.backward = model, torch.Tensor.backward # an engine may wrap both
         self.plain_optimizer, self.reduce = optimizer, lambda x: x # a sum over processes
@@ -125,8 +130,7 @@ class Learner:
         "One optimiser step."
         state, started = self.state, time.perf_counter()
         rows = self.own_rows(len(indices))
-        n_latent, n_segments = self.model.n_latent, self.model.segmentation.n_segments
-        noise = draw_noise(len(indices), n_latent, n_segments, self.gen, self.per_image_segments)
+        noise = self.noise(len(indices))
         self.batch = self.data.batch(indices[rows]).to(self.device)
         self.call("before_batch")
         loss, terms = self.forward(self.batch, noise[rows].to(self.device), state.weights)
@@ -140,6 +144,11 @@ class Learner:
         state.position, state.step = state.position + len(indices), state.step + 1
         state.elapsed += time.perf_counter() - started
         self.call("after_batch")
+
+    def noise(self, n:int): # images of the batch
+        "Random numbers for a step."
+        sampler = getattr(self.model, "sampler", None)
+        return draw_noise(n, self.model.n_latent, self.model.segmentation.n_segments, self.gen, self.per_image_segments, sampler.n_candidates if sampler else 0)
 
     def own_rows(self, n:int): # images of the batch
         "The rows of the batch that this process computes; with fewer images than processes, everyone computes all."
@@ -176,7 +185,7 @@ class Progress(Callback):
     def after_batch(self, learner):
         if self.seconds and learner.state.elapsed >= self.seconds: learner.state.stop = True
 
-NATS = ("likelihood", "kl", "kl_global", "stretch") # terms whose unit is the nat; the others go with a cosine
+NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch") # terms whose unit is the nat; the others go with a cosine
 
 class Weights(Callback):
     "Weights of the loss terms from their schedules; terms in nats and terms that go with the cosine are brought to the unit of the image term."
@@ -256,6 +265,34 @@ class EstimateNoise(Callback):
         rows = torch.linspace(0, n - 1, min(n, self.images)).round().long()
         with on_the_clock(learner.state): learner.model.estimate_noise(learner.data.batch(i).to(learner.device) for i in rows.split(self.batch_size))
 
+# %% ../nbs/31_learner.ipynb #a4347d56
+class SampleLatents(Callback):
+    "Latents of training steps are draws from their posterior; fewer candidates are tried when few images take one."
+    order = -12
+    def __init__(self,
+                 n_images:int, # rows that `batch.indices` may have
+                 n_candidates:int=16, # from the prior, at the beginning
+                 least:float=0.1): # share of images that must take a candidate of the prior in an epoch
+        self.n_images, self.first, self.least = n_images, n_candidates, least
+
+    def before_fit(self, learner):
+        s, model = learner.state, learner.model
+        if s.candidates is None: s.candidates = self.first
+        model.sampler = LatentSampler(self.n_images, model.n_latent, s.candidates)
+        if learner.kept_latents is not None: model.sampler.latents = learner.kept_latents
+        learner.kept_latents = model.sampler.latents
+
+    def after_batch(self, learner):
+        s, sampler = learner.state, learner.model.sampler
+        s.visits, s.news = (a + int(b) for a, b in zip((s.visits, s.news), learner.reduce(torch.tensor(sampler.last, device=learner.device)).tolist()))
+
+    def after_epoch(self, learner):
+        s, sampler = learner.state, learner.model.sampler
+        if s.news < self.least*s.visits: s.candidates = sampler.n_candidates = min(s.candidates, max(2, s.candidates//2))
+        s.visits = s.news = 0
+
+    def after_fit(self, learner): learner.model.sampler = None
+
 # %% ../nbs/31_learner.ipynb #8c34ac77
 class Subset:
     "Some images of a data set; `indices` of a batch stay those of the whole."
@@ -273,21 +310,29 @@ def split_rows(n:int, # images
     k = 0 if k < least else k
     return order[k:].sort().values, order[:k].sort().values
 
+@contextmanager
+def sampling_with(model, n_candidates:int): # 0: without
+    "Another sampler in this block, which keeps nothing."
+    before, model.sampler = getattr(model, "sampler", None), LatentSampler(0, model.n_latent, n_candidates) if n_candidates else None
+    try: yield
+    finally: model.sampler = before
+
 class HeldOut(Callback):
-    "Negative ELBO of images that are not trained on; says when to stop and which epoch was best."
+    "Negative ELBO, or estimate of -log evidence, of images that are not trained on; says when to stop and which epoch was best."
     order = 5
     def __init__(self,
                  data, # held-out images
                  patience:int=10, # epochs without a new best (counted once all frequencies are in) after which training ends
-                 batch_size:int=128):
-        self.data, self.patience, self.batch_size = data, patience, batch_size
+                 batch_size:int=128,
+                 n_candidates:int=0): # latents of the prior to try on every image; 0 takes the encoder's word
+        self.data, self.patience, self.batch_size, self.n_candidates = data, patience, batch_size, n_candidates
 
     def after_epoch(self, learner):
         s, model = learner.state, learner.model
-        with on_the_clock(s), torch.no_grad(), full_resolution(model):
+        with on_the_clock(s), torch.no_grad(), full_resolution(model), sampling_with(model, self.n_candidates):
             model.eval(); sums, gen = {}, generator(0)
             for i in torch.arange(len(self.data)).split(self.batch_size):
-                for k, v in self._terms(model, self.data.batch(i).to(learner.device), draw_noise(len(i), model.n_latent, model.segmentation.n_segments, gen), s.weights).items(): sums[k] = sums.get(k, 0.) + float(v.sum())
+                for k, v in self._terms(model, self.data.batch(i).to(learner.device), draw_noise(len(i), model.n_latent, model.segmentation.n_segments, gen, n_candidates=self.n_candidates), s.weights).items(): sums[k] = sums.get(k, 0.) + float(v.sum())
             model.train()
         s.held_out = {k: v/len(self.data) for k, v in sums.items()}
         if s.held_out["loss"] < s.best_loss: s.best_loss, s.best_epoch = s.held_out["loss"], s.epoch
@@ -295,7 +340,7 @@ class HeldOut(Callback):
 
     def _terms(self, model, batch, noise, weights):
         p = model.predict(batch, noise.to(batch.images.device))
-        kl, terms = kl_standard_normal(p.mean, p.std), model.terms(batch, p)
+        kl, terms = p.drawn.information if p.drawn else kl_standard_normal(p.mean, p.std), model.terms(batch, p)
         if weights["likelihood"]: return dict(loss=terms["likelihood"]() + kl, kl=kl)
         return dict(loss=terms["correlation"]() + weights["kl"]*kl, kl=kl)
 
@@ -327,7 +372,7 @@ class Recorder(Callback):
         means = {name: v/images for name, v in sums.items()}
         apart = {"held_out": s.held_out["loss"], "held_out_kl": s.held_out["kl"]} if s.held_out else {}
         s.history.append(dict(epoch=s.epoch, step=s.step, minutes=s.elapsed/60, seconds=s.elapsed - s.epoch_started, correlation=-means.pop("correlation"), **means, **apart,
-                              kl_weight=s.weights.get("kl", 0.), lr=learner.optimizer.param_groups[0]["lr"]))
+                              kl_weight=s.weights.get("kl", 0.), candidates=s.candidates or 0, lr=learner.optimizer.param_groups[0]["lr"]))
 
 class ProgressBar(Callback):
     "A bar with loss, correlation and time left; in a notebook, a script or a log."
@@ -352,6 +397,7 @@ def save_checkpoint(path, # file to write
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in values.items()}
     tensors["generator"] = learner.gen.get_state()
     if learner.state.position: tensors["order"] = learner.images_in_order
+    if learner.kept_latents is not None: tensors["latents"] = learner.kept_latents
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()} # safetensors wants no shared memory
     header = dict(format="cryosphere_nb checkpoint 1", state=json.dumps(asdict(learner.state)))
     with write_atomic(path) as tmp: save_file(tensors, tmp, metadata=header)
@@ -400,6 +446,7 @@ def load_checkpoint(path, # file to read
     learner.gen.set_state(tensors["generator"])
     vars(learner.state).update(vars(state), stop=False, interrupted=False)
     if state.position: learner.images_in_order = tensors["order"]
+    learner.kept_latents = tensors.get("latents")
 
 class Checkpoint(Callback):
     "Keeps `last.safetensors` and `best.safetensors` in a folder."

@@ -144,6 +144,7 @@ class LossWeights:
     correlation:Schedule = 1. # the image term
     likelihood:Schedule = 0. # the image term in nats (15_likelihood), instead of the correlation
     kl:Schedule = 1. # KL of the latent variable, per image
+    encoder:Schedule = 1. # -log q of latents that a sampler found (18_sampling)
     kl_global:Schedule = 1. # KL of the segmentation, per data set
     stretch:Schedule = 0. # bonded distances, in nats
     continuity:Schedule = 0. # bonded distances, in Å²

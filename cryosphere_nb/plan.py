@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from .core import InputError
 from .encoders import ScoreEncoder
 from .learner import EstimateNoise, HeldOut, Subset, split_rows
-from .model import CryoSphere, draw_noise
+from .model import CryoSphere
 from .particles import Particles, PrepareConfig, PreparedImages, memory_budget, prepare, read_particles
 from .preflight import preflight
 from .structure import Structure, load_structure
@@ -206,8 +206,7 @@ def measure_steps(learner, # of `make_learner`, before its first step
     learner.call("before_fit"); learner.model.train()
     step = lambda n: learner.one_batch(torch.arange(n))
     def both_passes(n):
-        noise = draw_noise(n, learner.model.n_latent, learner.model.segmentation.n_segments, learner.gen, learner.per_image_segments)
-        loss, _ = learner.forward(learner.data.batch(torch.arange(n)).to(learner.device), noise.to(learner.device), learner.state.weights)
+        loss, _ = learner.forward(learner.data.batch(torch.arange(n)).to(learner.device), learner.noise(n).to(learner.device), learner.state.weights)
         learner.optimizer.zero_grad(); learner.backward(loss)
     def passes(n): learner.optimizer.zero_grad(); both_passes(n); both_passes(n) # twice: the gradients of one step are there until the backward pass of the next
     step(1) # makes the optimiser's moments
@@ -221,7 +220,7 @@ def measure_looks(learner, # after its first step
     "Time and memory of work without gradients: after an epoch, and inference."
     common = (free, 1, learner.device); most = min(LOOK, n_images)
     estimate, first_bytes = measure_laws(lambda n: EstimateNoise(n).after_epoch(learner), most, *common)
-    held_out, second_bytes = measure_laws(lambda n: HeldOut(Subset(data, torch.arange(n))).after_epoch(learner), most, *common)
+    held_out, second_bytes = measure_laws(lambda n: HeldOut(Subset(data, torch.arange(n)), n_candidates=config.sampled).after_epoch(learner), most, *common)
     learner.model.eval()
     seconds, n_bytes = measure_laws(lambda n: infer(learner.model, first(data, n), n, config), min(most, config.batch_size), *common)
     return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes), infer_seconds=seconds, infer_bytes=n_bytes)

@@ -35,9 +35,10 @@ class ImagePosterior:
     "The posterior of a batch of images under a trained model: everything that does not depend on z is computed once."
     def __init__(self,
                  model, # `CryoSphere`, or `Coarse` with images cropped to its box
-                 batch:Batch):
+                 batch:Batch,
+                 G:Tensor|None=None): # (R, M) membership; its posterior mean by default
         self.model, self.batch, self.noise = model, batch, model.noise
-        self.G = model.segmentation().detach()
+        self.G = (model.segmentation() if G is None else G).detach()
         self.observed = mean_free(fft2c(batch.images))
         self.ctf = mean_free(ctf_half_plane(batch.ctf, batch.D, batch.pixel_size))
 

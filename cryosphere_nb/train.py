@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from .core import InputError, config_from_dict, fft2c, generator, read_json, write_atomic, write_json
 from .decoder import Decoder
 from .encoders import ScoreEncoder, make_encoder, n_score_features, score_features
-from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, Progress, ProgressBar, Recorder, Subset, TrainState, Weights, load_checkpoint, load_model, make_optimizer, open_checkpoint, read_tensors, split_rows, training_report
+from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState, Weights, load_checkpoint, load_model, make_optimizer, open_checkpoint, read_tensors, split_rows, training_report
 from .likelihood import NoiseModel
 from .losses import LossWeights, Schedule, correlation_loss
 from .model import CryoSphere, mean_free
@@ -69,6 +69,7 @@ class FitConfig:
     noise:str = "frequency" # noise variance per "frequency" shell, or one for all: "white"
     scale_std:float = 0.1 # prior standard deviation of an image's scale (ice, dose); 0 for the same scale everywhere
     stretch_a:float|None = 2.2 # prior standard deviation of bonded distances, Å; None lets the chain tear
+    candidates:int = 16 # latents of the prior that each image is tried with in a training step, while that finds something; 0 trusts the encoder
     coarse_a:float|None = None # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
     coarse_until:float = 0.5 # fraction of training after which all frequencies count
     held_out:float = 0.05 # share of the images that is not trained on, to choose the epoch
@@ -89,7 +90,7 @@ class FitConfig:
         for name in ("n_segments", "n_latent", "batch_size", "encoder_box", "top_k", "patience", "refine_samples"):
             v = getattr(self, name)
             if not (isinstance(v, int) and not isinstance(v, bool) and v >= 1): raise bad(name, "an integer, 1 or more")
-        for name in ("refine", "refine_steps"):
+        for name in ("refine", "refine_steps", "candidates"):
             v = getattr(self, name)
             if not (isinstance(v, int) and not isinstance(v, bool) and v >= 0): raise bad(name, "an integer, 0 or more")
         for name in ("held_out", "coarse_until", "kl_warmup"):
@@ -109,6 +110,11 @@ class FitConfig:
             if v is not None and not (isinstance(v, int) and (name == "seed" or v >= 1)): raise bad(name, "an integer" + ("" if name == "seed" else ", 1 or more") + ", or None")
         for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
             if getattr(self, name) not in allowed: raise bad(name, " or ".join(map(repr, allowed)))
+
+    @property
+    def sampled(self) -> int:
+        "Candidates of the sampler; 0 with the correlation, which is no likelihood and cannot weigh them."
+        return self.candidates if self.likelihood == "gaussian" else 0
 
     @property
     def loss_weights(self) -> LossWeights:
@@ -497,7 +503,8 @@ def make_learner(net, data, apart, config, out, progress, callbacks, structure):
     coarse = 0.4*radius_a(structure) if config.coarse_a is None else config.coarse_a
     standard = [Engine(config.precision, config.cpu), Progress(config.epochs, config.max_minutes and 60*config.max_minutes), Weights(config.loss_weights, config.match_kl, D**2), Anneal(), EstimateNoise(), Recorder(), Checkpoint(out, config.checkpoint_seconds)]
     if coarse > 2*pixel_size and config.likelihood == "gaussian": standard.append(CoarseToFine(coarse, D*pixel_size, config.coarse_until))
-    if len(apart): standard.append(HeldOut(apart, config.patience))
+    if config.sampled: standard.append(SampleLatents(len(data.data), config.sampled))
+    if len(apart): standard.append(HeldOut(apart, config.patience, n_candidates=config.sampled))
     if progress: standard.append(ProgressBar())
     return Learner(net, data, optimizer, config.batch_size, config.seed, [*standard, *callbacks], config.per_image_segments)
 
