@@ -170,12 +170,13 @@ def shell_index(D:int, # box, voxels
     return (frequency_radius3(D, device=device)*D).round().long()
 
 def shell_sums(x:Tensor, # (..., D, D, D//2+1) real
+               shells:Tensor|None=None, # (D, D, D//2+1) long, shell of every voxel; None: `shell_index`
               ) -> Tensor: # (..., K) for the K = (D+1)//2 shells below Nyquist
     "Sums over the whole of Fourier space, shell by shell."
     D = x.shape[-2]; K = (D + 1)//2
     columns = torch.full((D//2 + 1,), 2., device=x.device, dtype=x.dtype); columns[0] = 1
     if D % 2 == 0: columns[-1] = 1
-    flat = (x*columns).reshape(-1, D*D*(D//2 + 1)); shells = shell_index(D, x.device).flatten().clamp(max=K)
+    flat = (x*columns).reshape(-1, D*D*(D//2 + 1)); shells = (shell_index(D, x.device) if shells is None else shells).flatten().clamp(max=K)
     return flat.new_zeros(len(flat), K + 1).index_add_(1, shells, flat)[:, :K].reshape(*x.shape[:-3], K)
 
 @dataclass(frozen=True, eq=False, repr=False)
