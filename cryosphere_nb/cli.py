@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'Answer', 'plain', 'as_options', 'error_parts', 'show', 'kind_of',
            'option_reader', 'settings_of', 'add_options', 'given_options', 'read_toml', 'read_config', 'fit_settings',
            'read_inputs', 'check_command', 'list_files', 'run_facts', 'fit_command', 'chosen_walk', 'analyze_command',
-           'read_rows', 'write_structures', 'structures_command', 'plan_command', 'export_run', 'export_command',
+           'row_numbers', 'export_structures', 'structures_command', 'plan_command', 'export_run', 'export_command',
            'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
            'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command', 'one_line_warnings',
            'UsageError', 'Parser', 'make_parser', 'output_options', 'run_options', 'walk_options', 'settings_options',
@@ -196,8 +196,8 @@ def analyze_command(args) -> Answer:
     return Answer(run_facts(run) | dict(files=files), f"{run}\n{list_files(files)}")
 
 # %% ../nbs/50_cli.ipynb #3149630a
-def read_rows(text:str, # "0,5,10-20" or "all"
-              n:int, # images of the run
+def row_numbers(text:str, # "0,5,10-20" or "all"
+                n:int, # images of the run
              ) -> list: # rows, in the order given
     "Rows of a star file, counted from 0; ranges include both ends."
     if text.strip().lower() == "all": return list(range(n))
@@ -210,12 +210,12 @@ def read_rows(text:str, # "0,5,10-20" or "all"
         rows += range(first, last + 1)
     return rows
 
-def write_structures(run:Run, # finished run
-                     rows, # images
-                     out, # a .cif or .pdb file (either with .gz) for all, or a folder for one file each
-                     kind:str="cif", # in a folder: "cif" or "pdb"
-                     b_factor:str="model", # what B-factors are: of the "model", "segment", or "uncertainty" in Å
-                     overwrite:bool=False, # replace files that are there?
+def export_structures(run:Run, # finished run
+                      rows, # images
+                      out, # a .cif or .pdb file (either with .gz) for all, or a folder for one file each
+                      kind:str="cif", # in a folder: "cif" or "pdb"
+                      b_factor:str="model", # what B-factors are: of the "model", "segment", or "uncertainty" in Å
+                      overwrite:bool=False, # replace files that are there?
                     ) -> list: # paths
     "All-atom structures of chosen images."
     for i in rows:
@@ -230,8 +230,8 @@ def write_structures(run:Run, # finished run
 def structures_command(args) -> Answer:
     "Write all-atom structures of chosen images."
     run = Run.load(args.run, args.which)
-    rows = read_rows(args.rows, len(run))
-    files = write_structures(run, rows, args.out or Path(args.run)/"structures", args.format, args.b_factor, args.overwrite)
+    rows = row_numbers(args.rows, len(run))
+    files = export_structures(run, rows, args.out or Path(args.run)/"structures", args.format, args.b_factor, args.overwrite)
     said = [str(f) for f in files[:20]] + ([f"and {len(files) - 20} more"] if len(files) > 20 else [])
     return Answer(dict(run=args.run, rows=rows, files=files), "\n".join("  " + s for s in said))
 
