@@ -123,9 +123,9 @@ def check_settings(proc, pages, by_file):
     settings = yaml.safe_load((proc/"_quarto.yml").read_text(encoding="utf-8"))
     site, css = settings["website"], settings["format"]["html"]["css"]
     for key in sorted(set(site) - website_keys): yield f"_quarto.yml: Quarto knows no website.{key}"
-    files = [site.get("favicon"), site.get("image"), *([css] if isinstance(css, str) else css), *(f for f in settings.get("metadata-files", ()))]
+    files = [site.get("favicon"), site.get("image"), *([css] if isinstance(css, str) else css), *settings.get("metadata-files", ()), *settings["project"].get("resources", ())]
     for name in files:
-        if not name or not (proc/name).is_file(): yield f"_quarto.yml: there is no file {name}"
+        if not name or not (proc/name.lstrip('/')).is_file(): yield f"_quarto.yml: there is no file {name}"
     for item in site["navbar"].get("left", []) + site["navbar"].get("right", []):
         if isinstance(item, dict) and not re.match(r"https?:", item["href"]) and item["href"] not in pages: yield f"_quarto.yml, navbar: there is no {item['href']}"
 
