@@ -28,10 +28,11 @@ $(STAMP): constraints.txt settings.ini setup.py
 $(BROWSER): $(STAMP) .ci/browser.sh
 	@.ci/browser.sh
 
-export: $(STAMP) # notebooks to package, cleaned, README with them
+export: $(STAMP) # notebooks to package, cleaned; README, sidebar and reference with them
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python .ci/readme.py
+	$(BIN)/python .ci/docs.py --refresh
 
 readme: $(STAMP)
 	@$(BIN)/python .ci/readme.py
@@ -48,7 +49,7 @@ constraints: # resolve every version anew, in an environment of its own
 	mv constraints.new constraints.txt && rm -rf $(VENV)-new
 
 clean: # what the commands above made, except the environment and demo/
-	rm -rf _docs _proc build dist *.egg-info nbs/sidebar.yml nbs/nbdev.yml
+	rm -rf _docs _proc build dist *.egg-info nbs/nbdev.yml
 	find cryosphere_nb nbs \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 distclean: clean

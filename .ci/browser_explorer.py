@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np, torch
 from matplotlib.path import Path as Polygon
 
+from cryosphere_nb import explorer
 from cryosphere_nb.explorer import drawn_atoms, explore, landscape, read_rows
 from cryosphere_nb.viewers import save_page, scene, viewer_script
 
@@ -36,7 +37,9 @@ def test_explorer(page, folder) -> None:
     latents = run.latents.clone(); latents[[3, 700]] = torch.nan # two images were skipped
     run = type(run)(**{**vars(run), "latents": latents})
     land = landscape(run, values={"first latent": latents[:, 0], "kind": np.arange(1500) % 3}, star=())
+    explorer.LATER = 1000 # as a large page does: what is not shown at first stands behind the code
     view = explore(run, land)
+    assert 'class="csx-later"' in view.body
     local = Path(viewer_script()).is_file()
     path = save_page(folder/"explorer.html", "Explorer", view, overwrite=True)
     rows = np.array([i for i in range(1500) if i not in (3, 700)])

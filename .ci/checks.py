@@ -9,7 +9,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 package, bin_folder = "cryosphere_nb", Path(sys.executable).parent
-n_workers, notebook_seconds, browser_seconds, notebook_bytes = 2, 600, 600, 1_000_000
+n_workers, notebook_seconds, browser_seconds, notebook_bytes, nbs_bytes = 2, 600, 600, 1_000_000, 15_000_000
 # One thread per process: two notebooks share two cores, and results do not depend on the number of cores. OpenMP reads this when torch is imported,
 # so it has to be in the environment of the process, not set by it.
 one_thread = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -30,7 +30,7 @@ def command(*args, cwd=root, **kw):
 def copy_project(folder):
     "The project's files in `folder`, without environment, history and generated folders."
     for name in "settings.ini", "setup.py", "pyproject.toml", "_quarto.yml", "README.md", "LICENSE": shutil.copy2(root/name, folder/name)
-    for name in "nbs", package: shutil.copytree(root/name, folder/name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "sidebar.yml", "nbdev.yml"))
+    for name in "nbs", package: shutil.copytree(root/name, folder/name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "nbdev.yml"))
     return folder
 
 def notebooks(folder=root):
@@ -53,8 +53,9 @@ def check_clean(copy):
     if diff: raise Failed("run `nbdev_clean`:\n" + "\n".join(diff.values()))
 
 def check_stored(copy):
-    "notebooks are stored with results, without errors, each below 1 MB"
-    bad = []
+    "notebooks are stored with results, without errors, each below 1 MB, all of nbs/ below 15 MB"
+    bad, total = [], sum(p.stat().st_size for p in (root/"nbs").rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts)
+    if total > nbs_bytes: bad.append(f"nbs/: {total/1e6:.1f} MB")
     for p in notebooks():
         code = [c for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
         outputs = [o for c in code for o in c["outputs"]]
@@ -156,12 +157,19 @@ def check_readme(copy):
     if dead: raise Failed("README.md links to files that are not there: " + ", ".join(dead))
 
 def check_docs(copy):
-    "the documentation site's sources build: nbdev prepares every notebook for Quarto, and the sidebar lists them"
+    "the documentation site's sources build: nbdev prepares every notebook for Quarto; the sidebar that is stored is up to date"
     shutil.rmtree(copy); copy.mkdir(); copy_project(copy); shutil.copytree(root/".ci", copy/".ci")
     command(sys.executable, ".ci/docs.py", "--prepare", cwd=copy)
-    listed = [l.strip(" -") for l in (copy/"nbs/sidebar.yml").read_text().splitlines() if l.endswith(".ipynb")]
-    absent = [p.name for p in notebooks() if p.name not in map(os.path.basename, listed) and p.name != "index.ipynb"]
-    if absent: raise Failed("not in the sidebar: " + ", ".join(absent))
+    diff = differences(root, copy, [Path("nbs/sidebar.yml")])
+    if diff: raise Failed("run `make export`:\n" + "\n".join(diff.values()))
+
+def check_links(copy):
+    "every link of the site leads somewhere: pages, anchors, images, repository, Colab, names of the package, sidebar"
+    if not (copy/"_proc").is_dir(): raise Failed("the site's sources were not prepared")
+    for name in "benchmarks", "CONTRIBUTING.md", "CHANGELOG.md", ".github", "Makefile": # what pages may link to in the repository
+        if (root/name).is_dir(): shutil.copytree(root/name, copy/name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".env"))
+        else: shutil.copy2(root/name, copy/name)
+    return command(sys.executable, ".ci/links.py", cwd=copy).strip()
 
 # ---------------------------------------------------------------- 6. what a browser makes of them
 
@@ -195,7 +203,7 @@ def main():
         with ThreadPoolExecutor(n_workers) as pool: # the later chapters take longest: they start first
             jobs = [(p, pool.submit(run_notebook, p)) for p in reversed(notebooks())]
             for p, job in jobs: report(*job.result()[:2], p.relative_to(root).as_posix(), job.result()[2])
-        for f in check_readme, check_docs, check_browser: check(f, copy)
+        for f in check_readme, check_docs, check_links, check_browser: check(f, copy)
     if failures: print("\nfailed:\n  " + "\n  ".join(failures))
     print(f"\n{time.time() - began:.0f} s in all")
     print(f"{count['passed']} passed, {count['failed']} failed" + (f", {count['skipped']} skipped" if count["skipped"] else ""), flush=True)

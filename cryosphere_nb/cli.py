@@ -6,8 +6,8 @@
 __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'Answer', 'plain', 'as_options', 'error_parts', 'show', 'kind_of',
            'option_reader', 'settings_of', 'add_options', 'given_options', 'read_toml', 'read_config', 'fit_settings',
            'read_inputs', 'check_command', 'list_files', 'run_facts', 'fit_command', 'chosen_walk', 'analyze_command',
-           'read_rows', 'write_structures', 'structures_command', 'plan_command', 'export_run', 'export_command',
-           'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
+           'row_numbers', 'export_structures', 'structures_command', 'plan_command', 'conformation_maps', 'export_run',
+           'export_command', 'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
            'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command', 'one_line_warnings',
            'UsageError', 'Parser', 'make_parser', 'output_options', 'run_options', 'walk_options', 'settings_options',
            'plan_options', 'structures_options', 'export_options', 'validation_options', 'sweep_options',
@@ -15,7 +15,7 @@ __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'Answer', 'plain', 'as
            'demo_options', 'main']
 
 # %% ../nbs/50_cli.ipynb #39fd8b52
-import argparse, dataclasses, json, math, sys, time, tomllib, warnings
+import argparse, dataclasses, itertools, json, math, sys, time, tomllib, warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import cache
 from importlib.metadata import version
@@ -29,13 +29,14 @@ from torch import Tensor
 
 from .analysis import Traversal, report, residue_motion, traverse, used_rows
 from .core import InputError, config_from_dict, generator, read_json, write_atomic
-from .ensembles import write_ensemble
+from .ensembles import cluster_images, write_ensemble
+from .maps import Map, gaussian_map, low_pass, write_map
 from .metrics import body_rotation, hinge_positions, pearson, recovery_report, segment_sizes, signed_angle
 from .particles import read_particles, refuse_overwrite
 from .plan import plan
 from .preflight import better_alternatives, preflight, verdict
 from .structure import Structure, load_structure, save_structure
-from .synthetic import Simulation, bimodal_angles, hinge_movie, read_truth, simulate, two_body, write_simulation
+from .synthetic import Simulation, bimodal_angles, hinge_movie, read_truth, scatterers, simulate, two_body, write_simulation
 from .train import FitConfig, Run, fit, model_offset, moved, will_resume
 from .validation import HALF_FILES, SWEEP_FILES, half_sets, sweep_segments, uncertainty
 
@@ -167,7 +168,7 @@ def list_files(files:dict) -> str: # what -> path
 
 CONTENTS = dict(states="a structure for each cluster of images", clusters="the same, a file each", stars="the images of each cluster", walk="the walk as a multi-model file", walk_table="the images of the walk", states_table="one row per cluster", trajectory="the walk as a trajectory", topology="its atoms", star="particles", model="nominal model", table="truth: one row per image", truth="truth: structures", figure="figure", page="segments and motion to turn and play in a browser", movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
                 images="one row per image", motions="one row per image and segment", segments="one row per segment", residues="one row per residue", latents="the input's rows and columns, with latents and correlation", labels="segment of each residue",
-                history="loss and correlation, one row per epoch", script="opens all of it in ChimeraX, in the segments' colours", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
+                history="loss and correlation, one row per epoch", maps="the same as volumes", walk_maps="the walk as volumes (ChimeraX: open walk_*.mrc vseries true)", script="opens all of it in ChimeraX, in the segments' colours", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
 
 def run_facts(run:Run) -> dict: # of a finished or interrupted run
     "What there is to say about a run in numbers."
@@ -196,8 +197,8 @@ def analyze_command(args) -> Answer:
     return Answer(run_facts(run) | dict(files=files), f"{run}\n{list_files(files)}")
 
 # %% ../nbs/50_cli.ipynb #3149630a
-def read_rows(text:str, # "0,5,10-20" or "all"
-              n:int, # images of the run
+def row_numbers(text:str, # "0,5,10-20" or "all"
+                n:int, # images of the run
              ) -> list: # rows, in the order given
     "Rows of a star file, counted from 0; ranges include both ends."
     if text.strip().lower() == "all": return list(range(n))
@@ -210,12 +211,12 @@ def read_rows(text:str, # "0,5,10-20" or "all"
         rows += range(first, last + 1)
     return rows
 
-def write_structures(run:Run, # finished run
-                     rows, # images
-                     out, # a .cif or .pdb file (either with .gz) for all, or a folder for one file each
-                     kind:str="cif", # in a folder: "cif" or "pdb"
-                     b_factor:str="model", # what B-factors are: of the "model", "segment", or "uncertainty" in Å
-                     overwrite:bool=False, # replace files that are there?
+def export_structures(run:Run, # finished run
+                      rows, # images
+                      out, # a .cif or .pdb file (either with .gz) for all, or a folder for one file each
+                      kind:str="cif", # in a folder: "cif" or "pdb"
+                      b_factor:str="model", # what B-factors are: of the "model", "segment", or "uncertainty" in Å
+                      overwrite:bool=False, # replace files that are there?
                     ) -> list: # paths
     "All-atom structures of chosen images."
     for i in rows:
@@ -230,8 +231,8 @@ def write_structures(run:Run, # finished run
 def structures_command(args) -> Answer:
     "Write all-atom structures of chosen images."
     run = Run.load(args.run, args.which)
-    rows = read_rows(args.rows, len(run))
-    files = write_structures(run, rows, args.out or Path(args.run)/"structures", args.format, args.b_factor, args.overwrite)
+    rows = row_numbers(args.rows, len(run))
+    files = export_structures(run, rows, args.out or Path(args.run)/"structures", args.format, args.b_factor, args.overwrite)
     said = [str(f) for f in files[:20]] + ([f"and {len(files) - 20} more"] if len(files) > 20 else [])
     return Answer(dict(run=args.run, rows=rows, files=files), "\n".join("  " + s for s in said))
 
@@ -249,27 +250,50 @@ def plan_command(args) -> Answer:
     return Answer(data, repr(p), int(bool(no)), " ".join(no), result=True)
 
 # %% ../nbs/50_cli.ipynb #187e81f8
+def conformation_maps(structure:Structure, # nominal model
+                      xyz:Tensor, # (F, A, 3) its atoms in each conformation, Å
+                      resolution:float, # Å
+                     ): # -> F of `Map`, one after another
+    "Volumes of conformations, low-passed, on one grid in the frame of the model; voxels are a third of the resolution."
+    if not 0 < resolution < math.inf: raise InputError("--map", f"{resolution:g} Å", "a resolution in Å")
+    atoms, electrons, sigma = scatterers(structure, "atoms" if structure.n_atoms > 3*structure.n_beads else "beads")
+    x, voxel = xyz[:, atoms].float(), resolution/3
+    low, high = x.amin((0, 1)), x.amax((0, 1))
+    D = 2*math.ceil(((high - low).max().item()/2 + 2*resolution)/voxel)
+    if D > 384: raise InputError("--map", f"{resolution:g} Å, which needs a box of {D} voxels a side", "384 or fewer", "A coarser resolution.")
+    middle = ((low + high)/2/voxel).round()*voxel # a voxel of the grid that has one at (0, 0, 0)
+    for points in x:
+        map = low_pass(gaussian_map(points - middle, electrons, D, voxel, sigma), resolution)
+        yield Map(map.values, voxel, (middle - D//2*voxel).tolist())
+
 def export_run(run:Run, # finished run
                folder, # where to
                walk:Traversal, # structures along a path
                n_clusters:int=5, # k-means of the latents
                trajectory:str|None=None, # "xtc" or "dcd" of the walk, too
+               map_resolution:float|None=None, # Å; volumes of the same conformations, too
                overwrite:bool=False, # replace files that are there?
               ) -> dict: # what -> path, or list of paths
-    "`write_ensemble`, and a table of the residues."
-    residues = Path(folder)/"residues.csv"
-    refuse_overwrite(residues, overwrite)
-    files = write_ensemble(run, folder, n_clusters, walk, trajectory=trajectory, overwrite=overwrite) # all or none
+    "`write_ensemble`, a table of the residues, and volumes."
+    folder, clusters = Path(folder), cluster_images(run.latents, n_clusters)
+    residues, numbered = folder/"residues.csv", lambda name, n: [folder/f"{name}_{i:02d}.mrc" for i in range(1, n + 1)]
+    maps = {} if map_resolution is None else dict(maps=numbered("cluster", len(clusters)), walk_maps=numbered("walk", len(walk)))
+    volumes = sum(maps.values(), [])
+    for file in (residues, *volumes): refuse_overwrite(file, overwrite)
+    if maps: xyz = run.decode_atoms(torch.cat([run.latents[clusters.images], walk.latents])); made = conformation_maps(run.nominal, xyz, map_resolution); first = next(made) # refuses before anything is written
+    files = write_ensemble(run, folder, n_clusters, walk, clusters, trajectory, overwrite=overwrite) # all or none
+    for file, map in zip(volumes, itertools.chain([first], made) if maps else ()): write_map(map, file, overwrite)
     moved_by = residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads)
     known = uncertainty(run, used_rows(run.latents, 200))
     with write_atomic(residues) as tmp: run.nominal.residues.assign(segment=run.segments.numpy(), **moved_by, uncertainty=known.per_residue.numpy()).to_csv(tmp, index=False, float_format="%.6g")
-    return {"states_table" if what == "table" else what: v for what, v in files.items()} | dict(residues=residues)
+    return {"states_table" if what == "table" else what: v for what, v in files.items()} | dict(residues=residues) | maps
 
 def export_command(args) -> Answer:
-    "Write the ensemble of a run for other programs: structures, star files, ChimeraX script, tables."
+    "Write the ensemble of a run for other programs: structures, star files, ChimeraX script, tables, volumes."
     run = Run.load(args.run, args.which)
-    files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.clusters, args.trajectory, args.overwrite)
+    files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.clusters, args.trajectory, args.map, args.overwrite)
     return Answer(dict(run=args.run, files=files), list_files({what: v[0].with_name(f"{v[0].name} to {v[-1].name}") if isinstance(v, list) else v for what, v in files.items()}))
+
 
 # %% ../nbs/50_cli.ipynb #0c7eca74
 def read_numbers(text): # "1,2,4" -> (1, 2, 4), for argparse
@@ -474,6 +498,7 @@ def export_options(parser):
     walk_options(parser)
     parser.add_argument("--clusters", type=option_reader(int), default=5, metavar="INT", help="clusters of images, each with its structure and its star file (default: 5)")
     parser.add_argument("--trajectory", choices=("xtc", "dcd"), help="the walk as a trajectory, too")
+    parser.add_argument("--map", type=option_reader(float), nargs="?", const=6., metavar="RESOLUTION", help="volumes of the same conformations, too, as mrc files at this resolution in Å (6 if no number is given)")
 
 def validation_options(parser, out):
     input_options(parser)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .analysis import used_rows
 from .core import InputError, frequency_axes, generator
-from .maps import FSC, Map, fft3c, gaussian_map, read_map, shell_sums
+from .maps import FSC, Map, fft3c, gaussian_map, read_map, shell_sums3
 from .particles import Particles, load_numbers, read_cryodrgn
 from .synthetic import scatterers
 from .viewers import _finish
@@ -38,7 +38,7 @@ def cryobench_fsc(u:Map, # one map
     if u.D != v.D or abs(u.pixel_size - v.pixel_size) > 1e-3*v.pixel_size or u.D % 2: raise InputError("cryobench_fsc", f"{u} and {v}", "two maps on the same grid, of an even box")
     if mask is not None and mask.shape != u.values.shape: raise InputError("cryobench_fsc, mask", f"shape {tuple(mask.shape)}", f"{tuple(u.values.shape)}")
     F, G = (fft3c(m.values if mask is None else m.values*mask) for m in (u, v))
-    cross, power_u, power_v = shell_sums(torch.stack([F.real*G.real + F.imag*G.imag, F.abs().square(), G.abs().square()]), shells_below(u.D, F.device))
+    cross, power_u, power_v = shell_sums3(torch.stack([F.real*G.real + F.imag*G.imag, F.abs().square(), G.abs().square()]), shells_below(u.D, F.device))
     c = cross/(power_u*power_v).sqrt().clamp(min=1e-30)
     c[0] = 1.
     return FSC(c, u.D, u.pixel_size)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['fft3c', 'ifft3c', 'frequency_radius3', 'Map', 'read_map', 'write_map', 'spread3', 'crop3', 'gaussian_map',
-           'structure_map', 'plot_map', 'shell_index', 'shell_sums', 'FSC', 'fsc', 'low_pass', 'sharpen', 'of_shells',
-           'guinier_b', 'soft_mask', 'Backprojection', 'half_sets', 'image_sections', 'Consensus', 'consensus',
+           'structure_map', 'plot_map', 'shell_index3', 'shell_sums3', 'FSC', 'fsc', 'low_pass', 'sharpen', 'of_shells',
+           'guinier_b', 'soft_mask', 'Backprojection', 'particle_halves', 'image_sections', 'Consensus', 'consensus',
            'randomise_phases', 'HalfMapFSC', 'half_map_fsc', 'plot_fsc', 'conformation_fsc']
 
 # %% ../nbs/41_maps.ipynb #f01b3f33
@@ -164,19 +164,19 @@ def plot_map(map:Map, # density
     return _finish(fig)
 
 # %% ../nbs/41_maps.ipynb #0a7a893b
-def shell_index(D:int, # box, voxels
-                device=None) -> Tensor: # (D, D, D//2+1) long
+def shell_index3(D:int, # box, voxels
+                 device=None) -> Tensor: # (D, D, D//2+1) long
     "Shell of every voxel of the half space: its frequency in units of 1/box, rounded."
     return (frequency_radius3(D, device=device)*D).round().long()
 
-def shell_sums(x:Tensor, # (..., D, D, D//2+1) real
-               shells:Tensor|None=None, # (D, D, D//2+1) long, shell of every voxel; None: `shell_index`
-              ) -> Tensor: # (..., K) for the K = (D+1)//2 shells below Nyquist
+def shell_sums3(x:Tensor, # (..., D, D, D//2+1) real
+                shells:Tensor|None=None, # (D, D, D//2+1) long, shell of every voxel; None: `shell_index3`
+               ) -> Tensor: # (..., K) for the K = (D+1)//2 shells below Nyquist
     "Sums over the whole of Fourier space, shell by shell."
     D = x.shape[-2]; K = (D + 1)//2
     columns = torch.full((D//2 + 1,), 2., device=x.device, dtype=x.dtype); columns[0] = 1
     if D % 2 == 0: columns[-1] = 1
-    flat = (x*columns).reshape(-1, D*D*(D//2 + 1)); shells = (shell_index(D, x.device) if shells is None else shells).flatten().clamp(max=K)
+    flat = (x*columns).reshape(-1, D*D*(D//2 + 1)); shells = (shell_index3(D, x.device) if shells is None else shells).flatten().clamp(max=K)
     return flat.new_zeros(len(flat), K + 1).index_add_(1, shells, flat)[:, :K].reshape(*x.shape[:-3], K)
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,8 +213,8 @@ def fsc(u:Map, # one map
     if u.D != v.D or abs(u.pixel_size - v.pixel_size) > 1e-3*v.pixel_size: raise InputError("fsc", f"{u} and {v}", "two maps on the same grid")
     if mask is not None and mask.shape != u.values.shape: raise InputError("fsc, mask", f"shape {tuple(mask.shape)}", f"{tuple(u.values.shape)}")
     F, G = (fft3c(m.values if mask is None else m.values*mask) for m in (u, v))
-    power = lambda X: shell_sums(X.real.square() + X.imag.square())
-    c = shell_sums(F.real*G.real + F.imag*G.imag)/(power(F)*power(G)).sqrt().clamp(min=1e-30)
+    power = lambda X: shell_sums3(X.real.square() + X.imag.square())
+    c = shell_sums3(F.real*G.real + F.imag*G.imag)/(power(F)*power(G)).sqrt().clamp(min=1e-30)
     c[0] = 1.
     return FSC(c, u.D, u.pixel_size)
 
@@ -240,7 +240,7 @@ def of_shells(values:Tensor, # (K,) one per shell
               D:int, # box, voxels
              ) -> Tensor: # (D, D, D//2+1); 0 beyond the last shell
     "The value of its shell at every voxel of the half space."
-    return torch.nn.functional.pad(values, (0, 1))[shell_index(D, values.device).clamp(max=len(values))]
+    return torch.nn.functional.pad(values, (0, 1))[shell_index3(D, values.device).clamp(max=len(values))]
 
 def guinier_b(map:Map, # density
               low:float=10., # begin at this resolution, Å
@@ -248,7 +248,7 @@ def guinier_b(map:Map, # density
              ) -> float: # Å²
     "B-factor of a map: minus four times the slope of ln(amplitude) against frequency squared."
     F = fft3c(map.values)
-    power = shell_sums(F.abs().square())/shell_sums(torch.ones_like(F.real))
+    power = shell_sums3(F.abs().square())/shell_sums3(torch.ones_like(F.real))
     k = torch.arange(len(power))/(map.D*map.pixel_size)
     used = (k >= 1/low) & (k <= (1/high if high else math.inf)) & (power.cpu() > 0)
     if used.sum() < 3: raise InputError("guinier_b", f"{int(used.sum())} shells from {low:g} Å on", "three or more", "Choose a wider range.")
@@ -326,7 +326,7 @@ class Backprojection:
            ) -> Map:
         "Divide the sums, transform back, undo the kernel, take away the padding."
         N, W = self.sums(subsets)
-        mean = of_shells(shell_sums(W)/shell_sums(torch.ones_like(W)), self.P)
+        mean = of_shells(shell_sums3(W)/shell_sums3(torch.ones_like(W)), self.P)
         F = torch.where(mean > 0, (1 + regular)*N/(W + regular*mean).clamp(min=1e-30), 0.)
         v, cut = ifft3c(F, self.P), self.P//2 - self.D//2
         v = v[cut:cut + self.D, cut:cut + self.D, cut:cut + self.D]
@@ -334,7 +334,7 @@ class Backprojection:
         return Map(v/(x[:, None, None]*x[:, None]*x), self.pixel_size)
 
 # %% ../nbs/41_maps.ipynb #a88491e6
-def half_sets(particles:Particles) -> Tensor: # (N,) long, 0 or 1
+def particle_halves(particles:Particles) -> Tensor: # (N,) long, 0 or 1
     "The half set of every particle: rlnRandomSubset, or even and odd rows."
     if "rlnRandomSubset" not in particles.table: return torch.arange(len(particles)) % 2
     subset = pd.to_numeric(particles.table["rlnRandomSubset"], errors="coerce").to_numpy()
@@ -382,7 +382,7 @@ def consensus(particles:Particles, # posed images, of any boxes and pixel sizes
     boxes, sizes = particles.box, particles.pixel_size
     common = int(boxes.mode().values); D = D or common
     pixel_size = pixel_size or float(sizes[boxes == common].median())*common/D
-    subset, bp = half_sets(particles), Backprojection(D, pixel_size, 2, padding, device)
+    subset, bp = particle_halves(particles), Backprojection(D, pixel_size, 2, padding, device)
     with tqdm(total=len(particles), disable=not progress, desc="backprojecting", unit="image") as bar:
         for box, a in torch.stack([boxes.double(), sizes.double()], 1).unique(dim=0).tolist():
             rows = ((boxes == box) & (sizes.double() == a)).nonzero()[:, 0]
@@ -400,7 +400,7 @@ def randomise_phases(map:Map, # density
     "Random phases beyond a shell, amplitudes as they are."
     F = fft3c(map.values)
     noise = fft3c(torch.randn(map.values.shape, generator=gen).to(map.values)) # of a real map: Friedel's symmetry holds
-    mixed = torch.where(shell_index(map.D, F.device) >= shell, F.abs()*torch.exp(1j*noise.angle()), F)
+    mixed = torch.where(shell_index3(map.D, F.device) >= shell, F.abs()*torch.exp(1j*noise.angle()), F)
     return replace(map, values=ifft3c(mixed, map.D))
 
 @dataclass(frozen=True, eq=False, repr=False)

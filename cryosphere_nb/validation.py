@@ -7,7 +7,7 @@ __all__ = ['SWEEP_FILES', 'MOVES_A', 'HALF_FILES', 'on_device', 'image_evidence'
            'read_both', 'write_files', 'Sweep', 'check_numbers', 'sweep_segments', 'plot_sweep', 'match_segments',
            'canonical_correlations', 'residue_agreement', 'overall_correlation', 'as_a_whole', 'best_static',
            'motion_gain', 'HalfSets', 'compare_runs', 'half_sets', 'draw_chain_values', 'plot_halves', 'Uncertainty',
-           'uncertainty', 'plot_uncertainty']
+           'uncertainty', 'plot_uncertainty', 'view_uncertainty']
 
 # %% ../nbs/45_validation.ipynb #6e020a5e
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ from .particles import Particles, PreparedImages, read_particles
 from .posterior import ImagePosterior, draw_candidates, infer_posterior, log_proposal, weigh
 from .structure import Structure, load_structure
 from .train import Run, check_same_run, data_facts, fit, infer, make_config, model_offset, settle
-from .viewers import _chain_starts, _colors, _finish, _label_array, _ticks, label_ranges, thin_frames
+from .viewers import View, _chain_starts, _colors, _finish, _label_array, _ticks, label_ranges, thin_frames, view_values
 
 # %% ../nbs/45_validation.ipynb #87841e16
 @contextmanager
@@ -58,10 +58,11 @@ def image_evidence(model:CryoSphere, # trained, with a noise model
 def log_evidence(run:Run, # finished run
                  data:PreparedImages, # of `run.prepare`
                  seed:int=0, # of the samples
-                 **settings, # samples, candidates: see `image_evidence`
+                 candidates:int|None=None, # latents to try; None: as many as the run did for its posteriors, 64 if it did not
+                 **settings, # samples: see `image_evidence`
                 ) -> Tensor: # (n,) nats
     "Log evidence of each image under a run's model."
-    gen = generator(seed)
+    gen, settings = generator(seed), settings | dict(candidates=candidates or run.config.refine or 64)
     with on_device(run) as model:
         return torch.cat([image_evidence(model, data.batch(i).to(model.amplitudes.device), gen, **settings).cpu() for i in torch.arange(len(data)).split(min(128, run.config.batch_size))])
 
@@ -469,3 +470,18 @@ def plot_uncertainty(u:Uncertainty, # of `uncertainty`
     draw_chain_values(axes[0], {"RMSF over the images": u.motion, "posterior std": u.per_residue}, () if labels is None else (labels,), u.structure)
     axes[1].hist(u.per_image, bins=min(60, max(12, int(len(u.rows)**0.5))), color="C3", alpha=.7); axes[1].set_xlabel("posterior std of an image's structure, Å"); axes[1].set_ylabel("images")
     return _finish(fig)
+
+# %% ../nbs/45_validation.ipynb #352f2124
+def view_uncertainty(run:Run, # finished run
+                     image:int|None=None, # row of the star file; None for all images together
+                     limits=None, # (low, high) of the colours, Å; give the same to compare particles
+                     samples:int=32, # structures drawn from each image's posterior
+                     most:int=1000, # images at most, if all are wanted
+                     seed:int=0, # of the draws
+                     **settings, # of `view_values`: style, domains, width, height, ...
+                    ) -> View:
+    "Turn the molecule coloured by uncertainty: that of all images on the nominal structure, or of one image on its own structure."
+    rows = used_rows(run.latents, most) if image is None else run.rows(image)
+    u = uncertainty(run, rows, samples, seed)
+    return view_values(run.nominal, u.per_residue, "uncertainty, Å" if image is None else f"uncertainty in image {image}, Å", limits, coords=None if image is None else run.coordinates(image)[0], **settings)
+

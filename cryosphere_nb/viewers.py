@@ -775,6 +775,13 @@ def view_values(structure:Structure, # what to show
 _STYLE = ("body{font:15px/1.5 sans-serif;max-width:860px;margin:24px auto;padding:0 16px;color:#222}.part{margin:20px 0}"
     "table{border-collapse:collapse;font-size:13px}td,th{padding:2px 10px;text-align:right;border-bottom:1px solid #ddd}")
 
+# A library written into the page comes last and runs when what stands before it has been on the screen: reading half a megabyte of script takes a while.
+_PROMISE = "<script>$3Dmolpromise = new Promise(function(done) { window.cs3dmol = done; });</script>\n"
+_RUN = """<script>(function() {
+var ran = false, run = function() { if (ran) return; ran = true; var s = document.createElement('script'); s.textContent = document.getElementById('cs3dmol').textContent; document.head.appendChild(s); window.cs3dmol(); };
+requestAnimationFrame(function() { setTimeout(run); }); setTimeout(run, 500); // a page that is not looked at draws no frames
+})();</script>"""
+
 def _part_html(part, js):
     "One part of a page as HTML."
     if isinstance(part, View): return part.html(js)
@@ -798,9 +805,9 @@ def save_page(path, # .html file to write
     if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name, or overwrite=True")
     addresses = [viewer_script(js or p.js) for p in parts if isinstance(p, View) and View.SCRIPT in p.body]
     local = next((a for a in addresses if Path(a).is_file()), None)
-    script = f"<script>{Path(local).read_text()}</script>\n<script>$3Dmolpromise = Promise.resolve();</script>\n" if local else ""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>\n{script}'
+    promise, script = (_PROMISE, f'<script type="text/plain" id="cs3dmol">{Path(local).read_text()}</script>\n{_RUN}\n') if local else ("", "")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>\n{promise}'
     body = "\n".join(f'<div class="part">{_part_html(p, js)}</div>' for p in parts)
-    text = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body><h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n'
+    text = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body><h1>{html.escape(title)}</h1>\n{body}\n{script}</body></html>\n'
     with write_atomic(path) as tmp: tmp.write_text(text)
     return path
