@@ -139,7 +139,7 @@ def check(proc):
         wrong += [f"{name}: ({t}) {text}" for t in dict.fromkeys(page.links) if (text := check_target(t, page, found, by_file, proc))]
         wrong += [f"{name}: {text}" for text in dict.fromkeys(check_names(page, names))]
     twice = {n: rooms for n in set().union(*names.values()) if len(rooms := [r for r in names if n in names[r]]) > 1}
-    wrong += [f"`{n}` is a public name of {' and '.join(rooms)}: links cannot tell them apart" for n, rooms in sorted(twice.items()) if n != "measure"]
+    wrong += [f"`{n}` is a public name of {' and '.join(rooms)}: links cannot tell them apart" for n, rooms in sorted(twice.items())]
     return wrong + list(check_settings(proc, found, by_file)), len(found), sum(len(p.links) for p in found.values())
 
 if __name__ == "__main__":

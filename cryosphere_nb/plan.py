@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROBE', 'CHECKED', 'LOOK', 'NOISE_IMAGES', 'MemoryMeter', 'free_bytes', 'peak_bytes', 'median_seconds', 'Law',
            'fit_law', 'measure_laws', 'Costs', 'image_bytes', 'measure_preflight', 'measure_prepare', 'first',
-           'lend_features', 'larger', 'measure_score', 'measure_steps', 'measure_looks', 'measure', 'Plan',
+           'lend_features', 'larger', 'measure_score', 'measure_steps', 'measure_looks', 'measure_costs', 'Plan',
            'human_time', 'smaller_box', 'advise', 'cache_room', 'plan']
 
 # %% ../nbs/33_plan.ipynb #2b8f161e
@@ -225,13 +225,13 @@ def measure_looks(learner, # after its first step
     seconds, n_bytes = measure_laws(lambda n: infer(learner.model, first(data, n), n, config), min(most, config.batch_size), *common)
     return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes), infer_seconds=seconds, infer_bytes=n_bytes)
 
-def measure(particles:Particles, # data set
-            structure:Structure, # nominal model, centred
-            config:FitConfig, # with the box filled in
-            n_images:int, # N
-            steps:int=3, # steps to time
-            free:float|None=None, # memory that can be had, bytes; None asks the device
-           ) -> Costs:
+def measure_costs(particles:Particles, # data set
+                  structure:Structure, # nominal model, centred
+                  config:FitConfig, # with the box filled in
+                  n_images:int, # N
+                  steps:int=3, # steps to time
+                  free:float|None=None, # memory that can be had, bytes; None asks the device
+                 ) -> Costs:
     "Prepare a few images, train a few steps, infer a few latents, and measure."
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, torch.random.fork_rng():
         data, prepare_seconds, prepare_bytes = measure_prepare(particles, config, image_bytes(particles, config, n_images)[1], folder)
@@ -395,6 +395,6 @@ def plan(particles, # path of a .star or .cs file, or `Particles`
     structure = model if isinstance(model, Structure) else load_structure(model)
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
     config, n_images = settle(config, particles, None), n_images or len(particles)
-    costs = measure(particles, moved(structure, -model_offset(structure, particles, config.model_origin)), config, n_images, steps)
+    costs = measure_costs(particles, moved(structure, -model_offset(structure, particles, config.model_origin)), config, n_images, steps)
     free = [free_bytes(torch.device(d))/1e9 if d in ("cpu", costs.device) else 0. for d in ("cpu", "cuda")]
     return Plan(config, n_images, structure.n_beads, costs, image_bytes(particles, config, n_images)[1], *free, cache_room())
