@@ -153,7 +153,7 @@ def plot_landscape(coordinates:Tensor, # (N, K) coordinates along the axes; rows
                    name:str="", # what the values are
                   ) -> Figure:
     "All images in the plane of the first two axes; a histogram if there is one axis only."
-    array = lambda v: None if v is None else np.asarray(torch.as_tensor(v).detach().cpu(), float)
+    array = lambda v: None if v is None else np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v, float)
     p, path, values = array(coordinates), array(path), array(values)
     if p.ndim != 2: raise InputError("plot_landscape, coordinates", f"shape {p.shape}", "(N, K)")
     if values is not None and values.shape != (len(p),): raise InputError("plot_landscape, values", f"shape {values.shape}", f"({len(p)},), one per image")
