@@ -447,7 +447,7 @@ def plot_occupancy(table:pd.DataFrame, # of `class_occupancy`
     ax.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, int(table.stop.max()))])); ax.set_xlabel("residue"); ax.legend(fontsize=7, frameon=False, title="class", title_fontsize=7, loc="center left", bbox_to_anchor=(1, .5))
     return _finish(fig)
 
-# %% ../nbs/47_debiasing.ipynb #d8f1660f
+# %% ../nbs/47_debiasing.ipynb #8499c3bf
 @dataclass(frozen=True, eq=False, repr=False)
 class Presence:
     "Which images show a part of the model."
