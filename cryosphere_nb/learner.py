@@ -185,7 +185,7 @@ class Progress(Callback):
     def after_batch(self, learner):
         if self.seconds and learner.state.elapsed >= self.seconds: learner.state.stop = True
 
-NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch") # terms whose unit is the nat; the others go with a cosine
+NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "elastic") # terms whose unit is the nat; the others go with a cosine
 
 class Weights(Callback):
     "Weights of the loss terms from their schedules; terms in nats and terms that go with the cosine are brought to the unit of the image term."

@@ -298,40 +298,50 @@ class Backprojection:
         "Add sections: `F` to the numerator, `weight` to the denominator."
         pixels, k = self.samples(F.shape[-2], pixel_size)
         F, weight = F.flatten(1)[:, pixels], weight.flatten(1)[:, pixels]
+        flip, corners = self.corners(k, R, subset)
+        re, im = F.real, torch.where(flip, -F.imag, F.imag)
+        for at, w in corners:
+            for total, values in ((self.real, re), (self.imag, im), (self.weight, weight)): total.index_add_(0, at.flatten(), (w*values).flatten())
+
+    def corners(self, k:Tensor, # (n, 2) frequencies, as from `samples`
+                R:Tensor, # (B, 3, 3) poses
+                subset:Tensor|None=None, # (B,) long
+               ): # (B, n) is the sample taken at its Friedel mate?; generator of eight (index of the voxel, trilinear weight), each (B, n)
+        "Where the pixels of some images fall in the sums."
         q = k @ R[:, :2] # (B, n, 3): R^T (kx, ky, 0)
         flip = q[..., :1] < 0
         q = torch.where(flip, -q, q)
-        re, im = F.real, torch.where(flip[..., 0], -F.imag, F.imag)
         low = q.floor(); t = q - low
         base = low.long() + torch.tensor([0, self.m, self.m], device=q.device)
         start = (0 if subset is None else subset.to(q.device)[:, None]*self.shape[1]) + base[..., 2]
         index = (start*self.shape[2] + base[..., 1])*self.shape[3] + base[..., 0]
-        for dz in (0, 1):
-            for dy in (0, 1):
-                for dx in (0, 1):
-                    w = (t[..., 2] if dz else 1 - t[..., 2])*(t[..., 1] if dy else 1 - t[..., 1])*(t[..., 0] if dx else 1 - t[..., 0])
-                    at = (index + (dz*self.shape[2] + dy)*self.shape[3] + dx).flatten()
-                    for total, values in ((self.real, re), (self.imag, im), (self.weight, weight)): total.index_add_(0, at, (w*values).flatten())
+        weight = lambda dz, dy, dx: (t[..., 2] if dz else 1 - t[..., 2])*(t[..., 1] if dy else 1 - t[..., 1])*(t[..., 0] if dx else 1 - t[..., 0])
+        return flip[..., 0], ((index + (dz*self.shape[2] + dy)*self.shape[3] + dx, weight(dz, dy, dx)) for dz in (0, 1) for dy in (0, 1) for dx in (0, 1))
 
     def sums(self, subsets) -> tuple[Tensor, Tensor]: # (P, P, P//2+1) complex numerator and real denominator, in FFT order
         "Both sums over some subsets, Friedel's mirror added where the half space meets itself."
         of = lambda v: v.view(self.shape)[subsets].sum(0)
-        N, W = torch.complex(of(self.real), of(self.imag)), of(self.weight)
-        N[..., 0], W[..., 0] = N[..., 0] + N[..., 0].flip(0, 1).conj(), W[..., 0] + W[..., 0].flip(0, 1)
+        return self.fold(torch.complex(of(self.real), of(self.imag)), of(self.weight))
+
+    def fold(self, N:Tensor, W:Tensor): # sums on the grid of `shape`, after any other axes
+        "The same with Friedel's mirror added, in FFT order."
+        N[..., 0], W[..., 0] = N[..., 0] + N[..., 0].flip(-2, -1).conj(), W[..., 0] + W[..., 0].flip(-2, -1)
         rows = torch.cat([torch.arange(self.P//2), torch.arange(-self.P//2, 0)]).to(N.device) + self.m
-        return tuple(v[rows][:, rows, :self.P//2 + 1] for v in (N, W))
+        return tuple(v[..., rows, :, :][..., rows, :self.P//2 + 1] for v in (N, W))
+
+    def density(self, F:Tensor) -> Tensor: # (..., P, P, P//2+1) -> (..., D, D, D)
+        "Transform back, take away the padding, undo the kernel."
+        v, s = ifft3c(F, self.P), slice(self.P//2 - self.D//2, self.P//2 - self.D//2 + self.D)
+        x = torch.sinc(pixel_axis(self.D, 1/self.P, v.device)).square()
+        return v[..., s, s, s]/(x[:, None, None]*x[:, None]*x)
 
     def map(self, subsets=slice(None), # which subsets
             regular:float=0.1, # regularisation, as a share of the mean weight of the shell
            ) -> Map:
-        "Divide the sums, transform back, undo the kernel, take away the padding."
+        "Divide the sums and transform back."
         N, W = self.sums(subsets)
         mean = of_shells(shell_sums3(W)/shell_sums3(torch.ones_like(W)), self.P)
-        F = torch.where(mean > 0, (1 + regular)*N/(W + regular*mean).clamp(min=1e-30), 0.)
-        v, cut = ifft3c(F, self.P), self.P//2 - self.D//2
-        v = v[cut:cut + self.D, cut:cut + self.D, cut:cut + self.D]
-        x = torch.sinc(pixel_axis(self.D, 1/self.P, v.device)).square()
-        return Map(v/(x[:, None, None]*x[:, None]*x), self.pixel_size)
+        return Map(self.density(torch.where(mean > 0, (1 + regular)*N/(W + regular*mean).clamp(min=1e-30), 0.)), self.pixel_size)
 
 # %% ../nbs/41_maps.ipynb #a88491e6
 def particle_halves(particles:Particles) -> Tensor: # (N,) long, 0 or 1

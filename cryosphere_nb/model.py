@@ -21,7 +21,7 @@ from .decoder import Decoder
 from .elbo import kl_standard_normal
 from .image import Batch, render
 from .likelihood import NoiseModel
-from .losses import clash_loss, continuity_loss, correlation_loss, pair_distances, stretch_energy, total_loss
+from .losses import clash_loss, continuity_loss, correlation_loss, elastic_loss, pair_distances, stretch_energy, total_loss
 from .segmentation import Segmentation, occupancy_penalty
 
 # %% ../nbs/16_model.ipynb #3d9e3566
@@ -89,7 +89,8 @@ class CryoSphere(nn.Module):
                  sigma:float=2., # bead width, Å
                  noise:NoiseModel|None=None, # what a likelihood needs to know; None if only the correlation is used
                  stretch_std:float=2., # prior standard deviation of bonded distances, Å
-                 points:tuple|None=None): # (P, 3) Å and (P,) their residues: what is rendered instead of the beads
+                 points:tuple|None=None, # (P, 3) Å and (P,) their residues: what is rendered instead of the beads
+                 springs:tuple|None=None): # (S, 2) pairs of beads and (S,) Å their lengths, for the elastic network (`elastic_pairs`)
         super().__init__()
         self.noise, self.stretch_std = noise, stretch_std
         self.decoder, self.segmentation, self.encoder = decoder, segmentation, encoder
@@ -99,6 +100,8 @@ class CryoSphere(nn.Module):
         self.register_buffer("bond_lengths", pair_distances(decoder.beads, bonded))
         points, owner = points or (None, None)
         self.register_buffer("points", points, persistent=False); self.register_buffer("owner", owner, persistent=False)
+        springs, lengths = springs or (None, None)
+        self.register_buffer("springs", springs, persistent=False); self.register_buffer("spring_lengths", lengths, persistent=False)
         self.coarse = None # a `Coarse` of this model while only low resolution counts
         self.sampler = None # a `sampling.LatentSampler` while training draws latents with it
 
@@ -156,6 +159,7 @@ class CryoSphere(nn.Module):
                     stretch=lambda: stretch_energy(p.beads, self.bonded, self.bond_lengths, self.stretch_std),
                     continuity=lambda: continuity_loss(p.beads, self.bonded, self.bond_lengths),
                     clash=lambda: clash_loss(p.beads, self.bonded),
+                    **({} if self.springs is None else dict(elastic=lambda: elastic_loss(p.beads, self.springs, self.spring_lengths))),
                     **(dict(encoder=lambda: -Normal(p.mean, p.std).log_prob(p.drawn.z).sum(1)) if p.drawn else {}))
 
     def forward(self, batch:Batch, noise:Noise|None, weights:dict) -> tuple[Tensor, dict]: # loss, and the mean of each term

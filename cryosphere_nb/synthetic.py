@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BACKBONE', 'TWO_BODY_FOLD', 'TWO_BODY_HINGE', 'NO_CTF', 'place_atom', 'build_backbone', 'two_body', 'hinge_movie',
            'bimodal_angles', 'read_movie', 'point_half_plane', 'scatterers', 'Optics', 'uniform', 'draw_optics',
-           'Simulation', 'RenderedImages', 'simulate', 'write_simulation', 'read_truth']
+           'Simulation', 'RenderedImages', 'simulate', 'draw_absent', 'write_simulation', 'read_truth']
 
 # %% ../nbs/21_synthetic.ipynb #8d285c55
 import math
@@ -151,7 +151,7 @@ def _read_trajectory(topology, trajectory, step):
 
 # %% ../nbs/21_synthetic.ipynb #b6c98b00
 def point_half_plane(points:Tensor, # (B, A, 3) posed atoms, Å
-                     amplitudes:Tensor, # (A,) electrons
+                     amplitudes:Tensor, # (A,) electrons, or (B, A) if they differ between the images
                      D:int, # box, pixels
                      pixel_size=1., # Å per pixel, float or (B,)
                     ) -> Tensor: # (B, D, D//2+1) complex
@@ -159,7 +159,7 @@ def point_half_plane(points:Tensor, # (B, A, 3) posed atoms, Å
     q = points[..., :2]/per_image(pixel_size, points, 3)
     phase = q.transpose(1, 2)[..., None]*(torch.arange(D//2 + 1, device=q.device, dtype=q.dtype)*(2*math.pi/D)) # (B, 2, A, K)
     (cx, cy), (sx, sy) = phase.cos().unbind(1), phase.sin().unbind(1)
-    cy, sy = ((v*amplitudes[:, None]).transpose(1, 2) for v in (cy, sy))
+    cy, sy = ((v*amplitudes[..., None]).transpose(1, 2) for v in (cy, sy))
     cc, ss, sc, cs = cy @ cx, sy @ sx, sy @ cx, cy @ sx
     up, down = torch.complex(cc - ss, -sc - cs), torch.complex(cc + ss, sc - cs) # ky and -ky
     return torch.cat([up[:, :(D + 1)//2], down[:, 1:D//2 + 1].flip(1)], 1)
@@ -237,10 +237,13 @@ class Simulation:
     scattering:str="atoms" # "atoms" or "beads"
     contrast:str="light" # molecule light on dark, or "dark"
     values:pd.DataFrame|None=None # (F rows) what is known about each frame, for example an angle
+    lacking:Tensor|None=None # (N,) bool, images whose particle lacks the subunit
+    subunit:Tensor|None=None # (R,) bool, residues that those particles lack
 
     def __len__(self): return len(self.states)
     def __repr__(self): return (f"Simulation of '{self.structure.name}': {len(self)} images of {self.box} pixels, {len(self.frames)} frames, "
-                                f"pixel {', '.join(f'{a:.4g}' for a in self.pixel_size.unique().tolist())} Å, SNR {self.snr:g}, {self.contrast} {self.scattering}")
+                                f"pixel {', '.join(f'{a:.4g}' for a in self.pixel_size.unique().tolist())} Å, SNR {self.snr:g}, {self.contrast} {self.scattering}"
+                                + ("" if self.lacking is None else f"; {int(self.subunit.sum())} residues are absent in {self.lacking.float().mean():.1%} of the images"))
 
     def _rows(self, indices): return torch.arange(len(self)) if indices is None else torch.atleast_1d(torch.arange(len(self))[torch.as_tensor(indices)])
 
@@ -262,7 +265,8 @@ class Simulation:
         for start in range(0, len(rows), chunk):
             i = rows[start:start + chunk]
             posed, a = pose_points(self.frames[self.states[i]][:, atoms], self.R[i], self.shift[i]), self.pixel_size[i]
-            F = point_half_plane(posed, electrons, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)*ctf_half_plane(self.ctf[i], self.box, a)
+            present = electrons if self.lacking is None else electrons*~(self.lacking[i][:, None] & self.subunit[self.structure.residue_of_atom[atoms]])
+            F = point_half_plane(posed, present, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)*ctf_half_plane(self.ctf[i], self.box, a)
             out[start:start + chunk] = ifft2c(sign*F, self.box)
         return out
 
@@ -283,8 +287,8 @@ class Simulation:
 
     @property
     def table(self) -> pd.DataFrame: # N rows
-        "Image, state, and what is known about the state."
-        table = pd.DataFrame({"image": np.arange(len(self)), "state": self.states.numpy()})
+        "Image, state, what is known about the state, and whether the subunit is absent."
+        table = pd.DataFrame({"image": np.arange(len(self)), "state": self.states.numpy()} | ({} if self.lacking is None else {"absent": self.lacking.numpy()}))
         return table if self.values is None else table.join(self.values.iloc[table.state].reset_index(drop=True))
 
     @property
@@ -320,6 +324,8 @@ def simulate(structure:Structure, # nominal structure
              shifts:Tensor|None=None, # (n, 2) displacement, Å; None: uniform
              ctf:CTFParameters|None=None, # of the n images; None: drawn from `optics`
              values:dict|None=None, # name -> (F,): what is known about each frame, kept with the truth
+             lacking:Tensor|None=None, # (n,) bool, images whose particle lacks a subunit, as from `draw_absent`
+             subunit=None, # residues of that subunit: bead indices, or a mask (R,)
             ) -> Simulation:
     "Draw poses, shifts, CTF and noise for images of a movie."
     gen = generator(seed)
@@ -336,7 +342,7 @@ def simulate(structure:Structure, # nominal structure
     seeds = torch.randint(2**62, (n,), generator=gen)
     if ctf is not None: _checked("ctf", ctf.voltage, (n,))
     values = None if values is None else pd.DataFrame({k: np.asarray(_checked(f"values, '{k}'", torch.as_tensor(v), (F,))) for k, v in values.items()})
-    simulation = Simulation(structure, frames, states, poses, shifts, drawn if ctf is None else ctf, pixels, box, seeds, 0., snr, scattering, contrast, values)
+    simulation = Simulation(structure, frames, states, poses, shifts, drawn if ctf is None else ctf, pixels, box, seeds, 0., snr, scattering, contrast, values, *_check_absence(structure, n, lacking, subunit))
     if math.isinf(snr): return simulation
     sample = torch.linspace(0, n - 1, min(n, 256)).round().long()
     return replace(simulation, noise_std=math.sqrt(simulation.clean(sample).var(dim=(-2, -1)).mean().item()/snr))
@@ -346,6 +352,16 @@ def _checked(name, value, shape):
     if tuple(value.shape) != shape: raise InputError(name, f"shape {tuple(value.shape)}", f"{shape}")
     return value
 
+def _check_absence(structure, n, lacking, subunit):
+    "Which images lack which residues, as masks; two times None if all are complete."
+    if (lacking is None) != (subunit is None): raise InputError("simulate", "one of lacking and subunit", "both or none")
+    if lacking is None: return None, None
+    lacking, rows, mask = _checked("lacking", torch.as_tensor(lacking), (n,)).bool(), torch.as_tensor(subunit), torch.zeros(structure.n_beads, dtype=torch.bool)
+    if rows.dtype != torch.bool and len(rows) and not 0 <= rows.min() <= rows.max() < len(mask): raise InputError("subunit", f"bead indices from {rows.min()} to {rows.max()}", f"0 to {len(mask) - 1}")
+    mask[rows if rows.dtype != torch.bool else _checked("subunit", rows, mask.shape)] = True
+    if not 0 < mask.sum() < len(mask): raise InputError("subunit", f"{int(mask.sum())} of {len(mask)} residues", "some of the residues, not all")
+    return lacking, mask
+
 def _check_settings(structure, frames, n, box, pixel_size, snr, contrast, scattering):
     "Refuse what cannot be simulated."
     for name, value, good, expected in (("n", n, isinstance(n, int) and n >= 1, "at least one image"), ("box", box, isinstance(box, int) and box >= 8, "a whole number of pixels, 8 or more"),
@@ -354,6 +370,23 @@ def _check_settings(structure, frames, n, box, pixel_size, snr, contrast, scatte
     reach = torch.stack([f[scatterers(structure, scattering)[0]].norm(dim=-1).max() for f in frames])
     if reach.max() > box*pixel_size/2: raise InputError("simulate, box", f"{box} pixels of {pixel_size:g} Å, {box*pixel_size/2:.0f} Å to each side, and an atom {reach.max():.0f} Å from the origin in frame {reach.argmax()}",
         f"a box of at least {math.ceil(2*reach.max()/pixel_size)} pixels", "Is the structure centred at the origin?")
+
+# %% ../nbs/21_synthetic.ipynb #8c7d0ad4
+def draw_absent(coordinate:Tensor, # (n,) a number for each image, for example an angle
+                share:float=0.3, # of the images that lack the subunit, on average
+                slope:float=2., # b: change of the log odds with a standard deviation of the coordinate; 0 for independence
+                gen:torch.Generator|None=None, # source of randomness
+               ) -> Tensor: # (n,) bool
+    "Which images lack a subunit."
+    if not 0 < share < 1: raise InputError("draw_absent, share", share, "a fraction between 0 and 1")
+    q = torch.as_tensor(coordinate).double()
+    q = slope*(q - q.mean())/q.std().clamp(min=1e-30) if len(q) > 1 else torch.zeros_like(q)
+    low, high = -60 - q.abs().max(), 60 + q.abs().max()
+    for _ in range(80): # bisection
+        a = (low + high)/2
+        low, high = (a, high) if torch.sigmoid(a + q).mean() < share else (low, a)
+    return torch.rand(len(q), generator=gen) < torch.sigmoid(a + q)
+
 
 # %% ../nbs/21_synthetic.ipynb #2edb234d
 def write_simulation(folder, # folder to write into

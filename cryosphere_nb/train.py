@@ -19,11 +19,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .core import InputError, config_from_dict, fft2c, generator, read_json, write_atomic, write_json
-from .decoder import Decoder
+from .decoder import Decoder, ResidueDecoder
 from .encoders import ScoreEncoder, make_encoder, n_score_features, score_features
 from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState, Weights, load_checkpoint, load_model, make_optimizer, open_checkpoint, read_tensors, split_rows, training_report
 from .likelihood import NoiseModel
-from .losses import LossWeights, Schedule, correlation_loss
+from .losses import LossWeights, Schedule, correlation_loss, elastic_pairs
 from .model import CryoSphere, mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, write_star
 from .posterior import Posterior, draw_candidates, infer_posterior, search_model
@@ -38,6 +38,7 @@ class FitConfig:
     n_segments:int = 10 # number of segments at most; ignored where `parts` give their own
     parts:tuple = () # of {"chain", "start", "stop", "n_segments"}: segment these residue ranges only, hold the rest
     encoder:str = "score" # "score" (pose-aware), "mlp" (paper, on pixels), "table" (one latent per image), or a registered name
+    decoder:str = "segments" # rigid "segments" (paper), or a shift of every "residue" (cryoSTAR; give it an elastic_weight)
     likelihood:str = "gaussian" # image term: "gaussian" (in nats, noise estimated) or "correlation" (paper, eq. 7)
     n_latent:int = 4 # dimension of the latent space
     epochs:int|None = None # passes over the images; 20 if neither this nor max_minutes is given
@@ -80,6 +81,7 @@ class FitConfig:
     occupancy_weight:float = 1e-3 # pressure on surplus segments
     continuity_weight:float = 0. # bonded neighbours keep their distance
     clash_weight:float = 0. # beads keep 4 Å apart
+    elastic_weight:float = 0. # nats per Å² by which distances of neighbours (within 12 Å) change in the mean square, the 1 % that vary most left out
     precision:str = "no" # "no" (float32), "bf16" or "fp16"
     cpu:bool = False # stay on the CPU even if there is a GPU
     memory_gb:float|None = None # for prepared images; None: half of what is free; beyond it they are mapped from disk
@@ -102,13 +104,13 @@ class FitConfig:
         for name in ("max_minutes", "sigma_a", "tau", "lr", "lr_segments", "lr_table", "low_pass_a", "mask_radius_a", "memory_gb", "checkpoint_seconds", "stretch_a"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, (int, float)) and v > 0): raise bad(name, "a positive number")
-        for name in ("kl_weight", "occupancy_weight", "continuity_weight", "clash_weight", "scale_std", "coarse_a"):
+        for name in ("kl_weight", "occupancy_weight", "continuity_weight", "clash_weight", "elastic_weight", "scale_std", "coarse_a"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, (int, float)) and 0 <= v < math.inf): raise bad(name, "a number, not negative")
         for name in ("epochs", "seed"):
             v = getattr(self, name)
             if v is not None and not (isinstance(v, int) and (name == "seed" or v >= 1)): raise bad(name, "an integer" + ("" if name == "seed" else ", 1 or more") + ", or None")
-        for name, allowed in dict(likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
+        for name, allowed in dict(decoder=("segments", "residue"), likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"), on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")).items():
             if getattr(self, name) not in allowed: raise bad(name, " or ".join(map(repr, allowed)))
 
     @property
@@ -120,7 +122,7 @@ class FitConfig:
     def loss_weights(self) -> LossWeights:
         "Schedules of the loss terms."
         kl, gaussian = Schedule("linear", 0., self.kl_weight, self.kl_warmup), self.likelihood == "gaussian"
-        return LossWeights(correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl, stretch=float(self.stretch_a is not None), continuity=self.continuity_weight, clash=self.clash_weight, occupancy=self.occupancy_weight)
+        return LossWeights(correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl, stretch=float(self.stretch_a is not None), continuity=self.continuity_weight, clash=self.clash_weight, elastic=self.elastic_weight, occupancy=self.occupancy_weight)
 
 def make_config(settings:dict, # name -> value, as given to `fit`
                ) -> FitConfig:
@@ -315,6 +317,7 @@ class Run:
     @property
     def motions(self) -> pd.DataFrame: # N·M rows
         "Rotation (rad) about each segment's pivot and shift (Å), per image and segment."
+        if self.config.decoder == "residue": raise InputError("run.motions", "decoder 'residue'", "a run with segments", "Here residues move by themselves: see `run.coordinates`.")
         with torch.no_grad(): rotvec, shift = self.model.decoder.motion(self.latents)
         n, m = rotvec.shape[:2]
         index = pd.MultiIndex.from_product([range(n), range(m)], names=["image", "segment"])
@@ -365,11 +368,12 @@ def make_model(structure:Structure, # nominal model, centred
               ) -> CryoSphere:
     "An untrained model."
     segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.tau)
-    decoder = Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
+    decoder = ResidueDecoder(structure.beads, config.n_latent, config.decoder_hidden) if config.decoder == "residue" else Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
     encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box, n_score_features(segmentation.n_segments))
     *points, electrons = dict(parts=scattering_parts, atoms=scattering_atoms, beads=lambda s: (s.electrons,))[config.points](structure)
+    springs = elastic_pairs(structure.beads) if config.elastic_weight > 0 else None
     return CryoSphere(decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.sigma_a,
-                      NoiseModel(box, config.scale_std, config.noise == "white"), config.stretch_a or 1., points or None)
+                      NoiseModel(box, config.scale_std, config.noise == "white"), config.stretch_a or 1., points or None, springs)
 
 def radius_a(structure:Structure) -> float: # Å
     "Largest distance of a bead from the centre of the molecule."
