@@ -257,7 +257,8 @@ def _mark_oracle(stack, p, states, minutes): # p (n, F)
 
 # %% ../nbs/90_benchmarks.ipynb #4511553b
 METHODS = dict(score=dict(), # the defaults: score features, Gaussian likelihood, each image's posterior
-               encoder_only=dict(refine=0), # the same, with the encoder's answer
+               trusting=dict(candidates=0), # the encoder trusted while learning, no sampler of latents
+               encoder_only=dict(refine=0), # the defaults, with the encoder's answer
                mlp=dict(encoder="mlp"), # the paper's pixel encoder in the same surroundings
                paper=dict(encoder="mlp", likelihood="correlation", points="beads", n_latent=8, refine=0, stretch_a=None, held_out=0., occupancy_weight=0., lr=5e-4), # eq. 7, the pixel encoder's answer
                table=dict(encoder="table")) # a latent per image, no encoder
