@@ -15,10 +15,10 @@ from cryosphere_nb.core import read_json, write_json
 from cryosphere_nb.train import Run, fit
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home()/".cache"))/"cryosphere_nb"
-BASE = dict(snr=0.01, images=4000, n_segments=20, epochs=10, seed=0, candidates=0) # the encoder trusted while learning, as in the paper
+BASE = dict(snr=0.01, images=4000, n_segments=20, epochs=10, seed=0)
 RUNS = dict(snr1=dict(snr=0.1), snr01=dict(), snr001=dict(snr=0.001, images=8000, epochs=12, check=False, contrast="light"),
             segm5=dict(n_segments=5), segm40=dict(n_segments=40), paper_way=METHODS["paper"],
-            residue=dict(decoder="residue", elastic_weight=30., stretch_a=None)) # every residue moves on its own, as in cryoSTAR: the baseline of clashes
+            residue=dict(decoder="residue", elastic_weight=3., stretch_a=None, epochs=20)) # every residue moves on its own, as in cryoSTAR: the baseline of clashes
 ORACLE_SNR, ORACLE_IMAGES = (0.1, 0.01, 0.001), 200
 
 @lru_cache(maxsize=1)

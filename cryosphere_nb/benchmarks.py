@@ -257,7 +257,7 @@ def _mark_oracle(stack, p, states, minutes): # p (n, F)
 
 # %% ../nbs/90_benchmarks.ipynb #4511553b
 METHODS = dict(score=dict(), # the defaults: score features, Gaussian likelihood, each image's posterior
-               trusting=dict(candidates=0), # the encoder trusted while learning, no sampler of latents
+               sampled=dict(candidates=16), # latents drawn from their posterior while learning
                encoder_only=dict(refine=0), # the defaults, with the encoder's answer
                mlp=dict(encoder="mlp"), # the paper's pixel encoder in the same surroundings
                paper=dict(encoder="mlp", likelihood="correlation", points="beads", n_latent=8, refine=0, stretch_a=None, held_out=0., occupancy_weight=0., lr=5e-4), # eq. 7, the pixel encoder's answer

@@ -70,7 +70,7 @@ class FitConfig:
     noise:str = "frequency" # noise variance per "frequency" shell, or one for all: "white"
     scale_std:float = 0.1 # prior standard deviation of an image's scale (ice, dose); 0 for the same scale everywhere
     stretch_a:float|None = 2.2 # prior standard deviation of bonded distances, Å; None lets the chain tear
-    candidates:int = 16 # latents of the prior that each image is tried with in a training step, while that finds something; 0 trusts the encoder
+    candidates:int = 0 # latents of the prior that each image is tried with in a training step, 16 for large motions in noise; 0 trusts the encoder
     coarse_a:float|None = None # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
     coarse_until:float = 0.5 # fraction of training after which all frequencies count
     held_out:float = 0.05 # share of the images that is not trained on, to choose the epoch
