@@ -14,9 +14,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 import cryosphere_nb.decoder, cryosphere_nb.image, cryosphere_nb.losses, cryosphere_nb.model
 from cryosphere_nb.core import write_json
+from cryosphere_nb.learner import Subset
 from cryosphere_nb.particles import PrepareConfig, prepare
 from cryosphere_nb.synthetic import simulate
-from cryosphere_nb.train import make_config, make_learner, make_model
+from cryosphere_nb.train import make_config, make_learner, make_model, prepare_model
 
 from drive_ours import globule
 from recovery import RESULTS, facts, setting
@@ -73,8 +74,9 @@ def profile_size(size:dict, settings:dict, steps:int) -> dict: # JSON-able
     stack = simulate(structure, n=n, box=size["box"], pixel_size=size["pixel_size"], snr=0.1, seed=0, states=torch.zeros(n).long(), scattering="beads")
     config = make_config(dict(n_segments=size["segments"], box=size["box"], batch_size=size["batch"], epochs=1, cpu=True) | settings)
     data = prepare(stack.particles, PrepareConfig(size["box"], contrast="light"), progress=False)
-    learner = make_learner(make_model(structure, config, n, data.D), data, config, Path("unused"), False, ())
-    model, rows, learner.callbacks = learner.model, torch.arange(size["batch"]), [c for c in learner.callbacks if type(c).__name__ in ("Weights", "Anneal", "Engine")]
+    model = make_model(structure, config, n, data.D); data = prepare_model(model, data, structure, config)
+    learner = make_learner(model, Subset(data, torch.arange(n)), Subset(data, torch.arange(0)), config, Path("unused"), False, (), structure)
+    rows, learner.callbacks = torch.arange(size["batch"]), [c for c in learner.callbacks if type(c).__name__ in ("Weights", "Anneal", "Engine")]
     learner.call("before_fit"); model.train()
     step = lambda: learner.one_batch(rows)
     seconds = []
