@@ -18,9 +18,8 @@ from torch import Tensor
 
 from .analysis import used_rows
 from .core import InputError, frequency_axes, generator
-from .maps import FSC, Map, fft3c, gaussian_map, read_map, shell_sums3
+from .maps import FSC, Map, fft3c, read_map, shell_sums3, structure_map
 from .particles import Particles, load_numbers, read_cryodrgn
-from .synthetic import scatterers
 from .viewers import _finish
 
 # %% ../nbs/48_cryobench.ipynb #f26f735e
@@ -245,9 +244,8 @@ def run_volume(run, # finished run
                z:Tensor|None=None, # (L,) latent; None: the nominal structure
               ) -> Map:
     "All-atom volume of a run at a latent, its centre of rotation in the middle of the box."
-    atoms, electrons, sigma = scatterers(run.nominal)
     xyz = run.nominal.xyz if z is None else run.decode_atoms(z[None])[0]
-    return gaussian_map(xyz[atoms] - run.offset, electrons, D, pixel_size, sigma)
+    return structure_map(replace(run.nominal, xyz=xyz - run.offset), D, pixel_size)
 
 def score_cryobench(run, # finished run, trained on the images of the truth
                     truth:Truth,
