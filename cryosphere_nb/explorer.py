@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from .analysis import Traversal, latent_axes, used_rows
 from .core import InputError, write_atomic
-from .decoder import top_segments
+from .decoder import LEAST, top_segments
 from .particles import Particles, read_star_blocks, refuse_overwrite, write_star
 from .structure import Structure
 from .train import Run
@@ -205,7 +205,7 @@ def export_decoder(run:Run, # finished run
     slope = lambda i: layers[i + 1].negative_slope if i + 1 < len(layers) and isinstance(layers[i + 1], nn.LeakyReLU) else 1.
     weight, segment = top_segments(G, decoder.top_k)
     return dict(layers=[dict(w=pack_exact(l.weight), b=pack_exact(l.bias), slope=slope(i)) for i, l in enumerate(layers) if isinstance(l, nn.Linear)],
-                shift_unit=decoder.motion.shift_unit, top_k=weight.shape[1], weight=pack_exact(weight), segment=pack_exact(segment), pivot=pack_exact(decoder.segment_pivots(G)),
+                shift_unit=decoder.motion.shift_unit, top_k=weight.shape[1], least=LEAST, weight=pack_exact(weight), segment=pack_exact(segment), pivot=pack_exact(decoder.segment_pivots(G)),
                 atoms=pack_exact(atoms - run.offset), owner=pack_exact(owner), offset=run.offset.tolist())
 
 # %% ../nbs/44_explorer.ipynb #58aba16c
@@ -234,13 +234,13 @@ const csDecoder = d => { // z -> positions of the drawn atoms, x y z of each in 
     return [v, t]; };
   const decode = z => { const [v, t] = motions(z), out = new Float32Array(3*A);
     for (let i = 0; i < A; i++) { const r = owner[i]; let x = atoms[3*i], y = atoms[3*i + 1], u = atoms[3*i + 2], tx = 0, ty = 0, tu = 0;
-      for (let j = 0; j < k; j++) { const g = weight[r*k + j]; if (g === 0) continue;
-        const m = 3*segment[r*k + j], a = g*v[m], b = g*v[m + 1], c = g*v[m + 2], sq = a*a + b*b + c*c, angle = Math.sqrt(sq), half = Math.sin(angle/2);
+      for (let j = 0; j < k; j++) { const g = weight[r*k + j], m = 3*segment[r*k + j];
+        tx += g*t[m]; ty += g*t[m + 1]; tu += g*t[m + 2]; if (g === 0 || j > 0 && g <= d.least) continue;
+        const a = g*v[m], b = g*v[m + 1], c = g*v[m + 2], sq = a*a + b*b + c*c, angle = Math.sqrt(sq), half = Math.sin(angle/2);
         const p = sq < 1e-6 ? 1 - sq/6 : Math.sin(angle)/angle, q = sq < 1e-6 ? 0.5 - sq/24 : 2*half*half/sq; // Rodrigues
         const X = x - pivot[m], Y = y - pivot[m + 1], U = u - pivot[m + 2];
         const cx = b*U - c*Y, cy = c*X - a*U, cu = a*Y - b*X;
-        x = X + p*cx + q*(b*cu - c*cy) + pivot[m]; y = Y + p*cy + q*(c*cx - a*cu) + pivot[m + 1]; u = U + p*cu + q*(a*cy - b*cx) + pivot[m + 2];
-        tx += g*t[m]; ty += g*t[m + 1]; tu += g*t[m + 2]; }
+        x = X + p*cx + q*(b*cu - c*cy) + pivot[m]; y = Y + p*cy + q*(c*cx - a*cu) + pivot[m + 1]; u = U + p*cu + q*(a*cy - b*cx) + pivot[m + 2]; }
       out[3*i] = x + tx + d.offset[0]; out[3*i + 1] = y + ty + d.offset[1]; out[3*i + 2] = u + tu + d.offset[2]; }
     return out; };
   return {decode, motions}; };
