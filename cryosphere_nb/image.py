@@ -208,10 +208,10 @@ def ctf_half_plane(ctf:CTFParameters, # N particles
     "The CTF of each particle on the half plane of `fft2c`."
     column = lambda v: v.reshape(-1, 1, 1)
     ky, kx = (k/per_image(pixel_size, ctf.voltage, 3) for k in frequency_axes(D, 1., ctf.voltage.device))
-    sq, theta = kx**2 + ky**2, torch.atan2(ky.expand(-1, -1, D//2+1), kx)
+    sq, difference, product = kx**2 + ky**2, kx**2 - ky**2, 2*kx*ky # of sq: cos and sin of twice the angle from x
     u, v, angle, wavelength = map(column, (ctf.defocus_u, ctf.defocus_v, ctf.defocus_angle, electron_wavelength(ctf.voltage)))
-    defocus = (u + v + (u - v)*torch.cos(2*(theta - angle)))/2
-    phase = math.pi*wavelength*sq*(defocus - column(ctf.spherical_aberration)*wavelength**2*sq/2)
+    defocus = ((u + v)/2)*sq + ((u - v)/2*torch.cos(2*angle))*difference + ((u - v)/2*torch.sin(2*angle))*product # times sq
+    phase = math.pi*wavelength*(defocus - (column(ctf.spherical_aberration)*wavelength**2/2)*sq**2)
     return column(ctf.scale)*torch.exp(-column(ctf.b_factor)/4*sq)*torch.sin(phase + column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast)))
 
 # %% ../nbs/10_image_formation.ipynb #ff1c6682
