@@ -163,7 +163,7 @@ def make_stack(name:str, # of `STACKS`
     signal = 1. if STACKS[name].empty else float(np.mean([c.var(axis=(-2, -1), ddof=1).mean() for c in np.array_split(clean[:n], max(1, n//500))]))
     simulation = replace(simulation, noise_std=(signal/snr)**0.5, snr=snr)
     images = clean.copy()
-    for rows in torch.arange(len(images)).split(500): images[rows] += simulation.noise(rows).numpy()
+    for rows in torch.arange(len(images)).split(500): images[rows.numpy()] += simulation.noise(rows).numpy() # a tensor of one row would be taken for a number
     shown = replace(simulation, ctf=replace(simulation.ctf, scale=torch.ones(len(images)))) # what a file would say, also where no particle is
     particles = replace(shown.particles, stacks=(Stack(f"{name}.mrcs", len(images), simulation.box, array=images),))
     structure = simulation.structure

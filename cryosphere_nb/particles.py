@@ -171,9 +171,10 @@ class Particles:
         return torch.from_numpy(images)
 
     def select(self,
-               indices): # rows, or a mask of N booleans
+               indices): # rows, a slice, or a mask of N booleans
         "The particles of these rows, in this order."
-        rows = np.atleast_1d(np.arange(len(self))[np.asarray(indices)])
+        wanted = indices if isinstance(indices, slice) else np.asarray(indices)
+        rows = np.atleast_1d(np.arange(len(self))[wanted if isinstance(indices, slice) or wanted.size else slice(0)])
         t = torch.as_tensor(rows)
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True), R=self.R[t], shift=self.shift[t], ctf=self.ctf[t],
                        pixel_size=self.pixel_size[t], sign=self.sign[t], file=self.file[rows], index=self.index[rows])
