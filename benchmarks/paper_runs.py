@@ -24,7 +24,7 @@ BASE = dict(snr=0.01, images=4000, n_segments=20, epochs=10, seed=0)
 RUNS = dict(snr1=dict(snr=0.1), snr01=dict(), snr001=dict(snr=0.001, images=8000, epochs=12, check=False, contrast="light"),
             segm5=dict(n_segments=5), segm40=dict(n_segments=40), paper_way=METHODS["paper"],
             residue=dict(decoder="residue", elastic_weight=3., stretch_a=None, epochs=20), # every residue moves on its own, as in cryoSTAR: the baseline of clashes
-            residue001=dict(snr=0.001, images=8000, epochs=20, check=False, contrast="light", decoder="residue", elastic_weight=0.03, stretch_a=None)) # of the weights 10, 3, 1, 0.3, 0.1, 0.03, 0.01 that with the best held-out loss
+            residue001=dict(snr=0.001, images=8000, epochs=20, check=False, contrast="light", decoder="residue", elastic_weight=0.03, stretch_a=None)) # the same in ten times the noise: of the weights 10, 3, 1, 0.3, 0.1, 0.03 and 0.01 this one has the best held-out loss
 PEER_RUNS = dict(cryodrgn01=dict(like="snr01", minutes=15., width=256, n_latent=8, box=60, seed=0), cryodrgn001=dict(like="snr001", minutes=15., width=256, n_latent=8, box=60, seed=0)) # on the images of these runs
 CHOSEN = torch.linspace(0, BASE["images"] - 1, 100).long() # images whose volumes are compared: every run was trained on them
 ORACLE_SNR, ORACLE_IMAGES = (0.1, 0.01, 0.001), 200
