@@ -107,8 +107,9 @@ def spread3(points:Tensor, # (n, 3) Å
            ) -> Tensor: # (D, D, D)
     "Point masses spread with cubic B-splines; what falls outside of the box is lost."
     q = points/pixel_size + D//2
-    index = q.detach().floor().long()[..., None] + torch.arange(-1, 3, device=q.device)
-    w = bspline_weights(index - q[..., None])*((index >= 0) & (index < D)) # (n, 3, 4)
+    below = q.detach().floor()
+    index = below.long()[..., None] + torch.arange(-1, 3, device=q.device)
+    w = bspline_weights(q - below).mT*((index >= 0) & (index < D)) # (n, 3, 4)
     (x, y, z), (i, j, k) = w.unbind(1), index.clamp(0, D - 1).unbind(1)
     values = (z*masses[:, None])[:, :, None, None]*y[:, None, :, None]*x[:, None, None, :]
     flat = (k[:, :, None, None]*D + j[:, None, :, None])*D + i[:, None, None, :]
