@@ -19,7 +19,7 @@ from cryosphere_nb.explorer import explore, landscape
 from cryosphere_nb.learner import TrainState
 from cryosphere_nb.structure import structure_from_beads
 from cryosphere_nb.synthetic import two_body
-from cryosphere_nb.train import FitConfig, Run, make_model, moved
+from cryosphere_nb.train import FitConfig, Run, make_model
 from cryosphere_nb.viewers import save_page
 
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .core import InputError, fft2c, frequency_axes, generator, pixel_axis, shift_phase, write_atomic
-from .image import bspline_weights, ctf_half_plane, oversampling
+from .image import bspline_weights, ctf_half_plane, oversampling, window
 from .particles import Particles, bad_images, image_label, read_header, refuse_overwrite, soft_step
 from .structure import Structure
 from .synthetic import scatterers
@@ -106,13 +106,10 @@ def spread3(points:Tensor, # (n, 3) Å
             D:int, pixel_size:float, # grid in voxels; Å
            ) -> Tensor: # (D, D, D)
     "Point masses spread with cubic B-splines; what falls outside of the box is lost."
-    q = points/pixel_size + D//2
-    below = q.detach().floor()
-    index = below.long()[..., None] + torch.arange(-1, 3, device=q.device)
-    w = bspline_weights(q - below).mT*((index >= 0) & (index < D)) # (n, 3, 4)
-    (x, y, z), (i, j, k) = w.unbind(1), index.clamp(0, D - 1).unbind(1)
-    values = (z*masses[:, None])[:, :, None, None]*y[:, None, :, None]*x[:, None, None, :]
-    flat = (k[:, :, None, None]*D + j[:, None, :, None])*D + i[:, None, None, :]
+    offset, (i, j, k), inside = window((points/pixel_size + D//2).T, D, -1, 2) # four-byte integers count the voxels of boxes up to 1290
+    x, y, z = bspline_weights(offset)*inside
+    values = (z*masses)[:, None, None]*y[:, None]*x # (4, 4, 4, n)
+    flat = (k[:, None, None]*D + j[:, None])*D + i
     return values.new_zeros(D**3).index_add(0, flat.flatten(), values.flatten()).view(D, D, D)
 
 def crop3(F:Tensor, # (D, D, D//2+1) half space
