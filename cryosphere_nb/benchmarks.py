@@ -293,8 +293,10 @@ def benchmark(method, # name in `METHODS`, or a dict of settings of `fit`
         recovered = run.coordinates()
         minutes = (time.perf_counter() - started)/60
         sets = {"trained on": (recovered, stack.states)}
-        if len(stack.unseen): sets["not seen"] = run.decode(run.infer(stack.unseen).latents), stack.states_unseen
+        found = run.infer(stack.unseen, structures=True) if len(stack.unseen) else None
+        if found: sets["not seen"] = run.decode(found.latents), stack.states_unseen
         known = dict(method=name, stack=stack.name, snr=stack.snr, seed=run.config.seed)
         rows = [known | dict(subset=subset, images=len(x), minutes=minutes) | mark(stack, x, states, run.segments) for subset, (x, states) in sets.items()]
+        if found: rows[1] |= {f"{k}_mean": v for k, v in mark(stack, found.beads, stack.states_unseen).items() if k in ("r", "rmsd")} # of mean structures, as the oracle's
         rows[0] |= dict(kl=float(kl_standard_normal(run.latents, run.latent_std).mean()), coverage=posterior_coverage(run, stack))
     return pd.DataFrame(rows)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CANDIDATE_STD', 'CHECKS', 'Posterior', 'ImagePosterior', 'search_model', 'blur_a', 'draw_candidates', 'search',
-           'laplace', 'laplace_holds', 'alone', 'infer_posterior', 'log_proposal', 'weigh']
+           'laplace', 'laplace_holds', 'alone', 'infer_posterior', 'log_proposal', 'weigh', 'mean_structures']
 
 # %% ../nbs/17_posterior.ipynb #b5620096
 import math
@@ -20,15 +20,17 @@ from .model import Coarse, CryoSphere, coarse_box, mean_free, merge_size
 # %% ../nbs/17_posterior.ipynb #4b8279a5
 @dataclass
 class Posterior:
-    "Mean and covariance of each image's latent."
+    "Mean and covariance of each image's latent, and the mean structure if it was asked for."
     mean:Tensor # (B, L)
     cov:Tensor # (B, L, L)
     ess:Tensor # (B,) effective number of samples; infinite where Laplace was right
     gain:Tensor # (B,) log evidence against no signal at all, nats
+    beads:Tensor|None=None # (B, R, 3) mean of the structures, Å
 
     def put(self, rows:Tensor, other): # `other` has one entry per row
         "Replace some of the images' posteriors, in place."
-        for f in fields(self): getattr(self, f.name)[rows] = getattr(other, f.name)
+        for f in fields(self):
+            if (own := getattr(self, f.name)) is not None: own[rows] = getattr(other, f.name)
 
 # %% ../nbs/17_posterior.ipynb #98773c16
 class ImagePosterior:
@@ -178,6 +180,7 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
                     samples:int=16, # S, local samples of an image where Laplace does not hold
                     steps:int=3, # Gauss-Newton steps
                     widen:float=1.2, # of the local proposal, against Laplace
+                    structures:bool=False, # mean structures, too?
                    ) -> Posterior:
     "Mean and covariance of the latents of a batch."
     post, view = ImagePosterior(model, batch), search_model(model, float(batch.pixel_size.mean()))
@@ -186,6 +189,7 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     z, top = post.climb(z, max(steps - 1, 0))
     gradient, H = post.curvature(z)
     found, spread = laplace(z, top, gradient, H), widen*torch.linalg.cholesky(torch.linalg.inv(H))
+    if structures: found.beads = model.decoder(found.mean, post.G)
     noise = torch.randn(len(z), max(samples, CHECKS), z.shape[1], generator=gen).to(z)
     local = z[:, None] + noise @ spread.transpose(1, 2)
     near = post.log_joints(local[:, :CHECKS])
@@ -195,7 +199,8 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     if len(rest) == 0: return found
     more, all_z = post[rest].log_joints(local[rest, CHECKS:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
     joint = torch.cat([far[rest], near[rest], more], 1)
-    found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1])))
+    average = (lambda w: mean_structures(lambda z: model.decoder(z, post.G), candidates, local[rest], w)) if structures else None
+    found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1]), average))
     return found
 
 def log_proposal(z:Tensor, # (B, K+S, L) samples
@@ -212,6 +217,7 @@ def log_proposal(z:Tensor, # (B, K+S, L) samples
 def weigh(z:Tensor, # (B, n, L) samples
           joint:Tensor, # (B, n) log of likelihood times exp(-z²/2)
           proposal:Tensor, # (B, n) log density they were drawn from
+          average=None, # normalised weights (B, n) -> mean structures, if they are wanted
          ) -> Posterior:
     "Self-normalised importance sampling."
     log_w = joint - z.shape[-1]/2*math.log(2*math.pi) - proposal
@@ -220,4 +226,14 @@ def weigh(z:Tensor, # (B, n, L) samples
     d = z - mean[:, None]
     square = w.square().sum(1)
     cov = (d*w[..., None]).transpose(1, 2) @ d/(1 - square).clamp(min=0.5)[:, None, None] # the mean of few samples is near them
-    return Posterior(mean, cov + 1e-6*torch.eye(z.shape[-1], device=z.device), 1/square, torch.logsumexp(log_w, 1) - math.log(z.shape[1]))
+    return Posterior(mean, cov + 1e-6*torch.eye(z.shape[-1], device=z.device), 1/square, torch.logsumexp(log_w, 1) - math.log(z.shape[1]), average and average(w))
+
+def mean_structures(decode, # latents (n, L) -> structures (n, R, 3)
+                    shared:Tensor, # (K, L) latents that all images have in common
+                    own:Tensor, # (B, S, L) and of each image alone
+                    w:Tensor, # (B, K+S) their weights
+                   ) -> Tensor: # (B, R, 3)
+    "Weighted mean of structures."
+    mean = torch.einsum("bk,krc->brc", w[:, :len(shared)], decode(shared))
+    for weight, z in zip(w[:, len(shared):].unbind(1), own.unbind(1)): mean += weight[:, None, None]*decode(z)
+    return mean

@@ -6,7 +6,8 @@
 __all__ = ['RUN_FILES', 'REPORT_FILES', 'MAY_CHANGE', 'FORMAT', 'FitConfig', 'make_config', 'make_parts', 'model_offset', 'moved',
            'default_box', 'will_resume', 'clear_folder', 'data_facts', 'check_same_run', 'settle', 'Run', 'Inference',
            'gaussian_kl', 'make_model', 'radius_a', 'score_levels', 'feature_inputs', 'all_features', 'nominal_noise',
-           'prepare_model', 'infer', 'save_latents', 'open_latents', 'fit', 'n_rows', 'make_learner', 'finish']
+           'prepare_model', 'infer', 'encoder_posterior', 'save_latents', 'open_latents', 'fit', 'n_rows',
+           'make_learner', 'finish']
 
 # %% ../nbs/32_train.ipynb #93b6ec41
 import hashlib, math
@@ -26,7 +27,7 @@ from .likelihood import NoiseModel
 from .losses import LossWeights, Schedule, correlation_loss, elastic_pairs
 from .model import CryoSphere, mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, write_star
-from .posterior import Posterior, draw_candidates, infer_posterior, search_model
+from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures, search_model
 from .preflight import Preflight, preflight
 from .segmentation import Part, Segmentation
 from .structure import Structure, bonded_pairs, load_structure, save_structure, scattering_atoms, scattering_parts, select_residues
@@ -303,11 +304,14 @@ class Run:
     def infer(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
               project_dir=None, # folder that stack paths are relative to
               refine:int|None=None, # candidates per image; None as in training
-              progress:bool=False) -> "Inference":
+              progress:bool=False,
+              structures:bool=False, # the mean of the structures, too: where images say little it is nearer to the truth than the structure at the mean latent
+             ) -> "Inference":
         "Latents of other images of the same molecule, from the same refinement."
         particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
         config = self.config if refine is None else replace(self.config, refine=refine)
-        return Inference(*infer(self.model, self.prepare(particles, progress=progress), len(particles), config, progress))
+        found = Inference(*infer(self.model, self.prepare(particles, progress=progress), len(particles), config, progress, structures))
+        return found if found.beads is None else replace(found, beads=found.beads + self.offset)
 
     def structure(self, i:int) -> Structure: # image (row of the star file)
         "All-atom structure of image `i`."
@@ -353,6 +357,7 @@ class Inference:
     latents:Tensor # (N, L) posterior means; NaN for skipped images
     latent_cov:Tensor # (N, L, L) posterior covariances
     correlations:Tensor # (N,) correlation with the prediction
+    beads:Tensor|None=None # (N, R, 3) means of the structures, Å, in the frame of the nominal model; None unless asked for
 
 def gaussian_kl(mean:Tensor, cov:Tensor) -> Tensor: # (N, L), (N, L, L) -> (N,) nats
     "KL divergence of normal distributions from the standard one."
@@ -427,21 +432,35 @@ def infer(model:CryoSphere, # trained
           n_images:int, # rows of the star file, skipped ones included
           config:FitConfig,
           progress:bool=False,
-         ) -> tuple[Tensor, Tensor, Tensor]: # mean (N, L), covariance (N, L, L), correlation with the prediction (N,); NaN for skipped images
+          structures:bool=False, # mean structures, too?
+         ) -> tuple[Tensor, ...]: # mean (N, L), covariance (N, L, L), correlation with the prediction (N,), mean structures (N, R, 3) if asked for; NaN for skipped images
     "Posterior of every image: the encoder's, or found by search, climb and weighing from there."
     device, L, gen = model.amplitudes.device, model.n_latent, generator(config.seed)
-    out = tuple(torch.full(shape, math.nan) for shape in ((n_images, L), (n_images, L, L), (n_images,)))
+    out = tuple(torch.full(shape, math.nan) for shape in ((n_images, L), (n_images, L, L), (n_images,), (n_images, len(model.decoder.beads), 3))[:3 + structures])
     G = model.segmentation()
     candidates = draw_candidates(config.refine, L, gen).to(device) if config.refine else None
     with tqdm(total=len(data), desc="posterior", unit="image", disable=not progress) as bar:
         for i in torch.arange(len(data)).split(min(128, config.batch_size)):
             batch, rows = data.batch(i).to(device), data.rows[i]
             mean, std = model.encoder(batch)
-            post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps) if config.refine else Posterior(mean, torch.diag_embed(std.square()), None, None)
+            post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps, structures=structures) if config.refine else encoder_posterior(model, mean, std, config.refine_samples*structures, gen)
             images = model.render(model.points_at(post.mean, G), batch)
-            for values, new in zip(out, (post.mean, post.cov, -correlation_loss(fft2c(batch.images), images, batch.D))): values[rows] = new.cpu()
+            for values, new in zip(out, (post.mean, post.cov, -correlation_loss(fft2c(batch.images), images, batch.D), post.beads)): values[rows] = new.cpu()
             bar.update(len(i))
     return out
+
+def encoder_posterior(model:CryoSphere, # trained
+                      mean:Tensor, # (B, L)
+                      std:Tensor, # (B, L)
+                      samples:int, # for the mean structure; 0 for none
+                      gen:torch.Generator, # on the CPU
+                     ) -> Posterior:
+    "What the encoder says, as a posterior."
+    post = Posterior(mean, torch.diag_embed(std.square()), None, None)
+    if samples:
+        z, G = mean[:, None] + std[:, None]*torch.randn(len(mean), samples, mean.shape[1], generator=gen).to(mean), model.segmentation()
+        post.beads = mean_structures(lambda z: model.decoder(z, G), z[0, :0], z, z.new_full(z.shape[:2], 1/samples))
+    return post
 
 def save_latents(path, mean, cov, correlation): # safetensors file
     "Write latents, atomically."
