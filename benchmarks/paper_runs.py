@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 
 import peers
 from cryosphere_nb.benchmarks import METHODS, frame_posterior, make_stack
@@ -90,6 +90,12 @@ def train_cryodrgn(folder:Path, # of the cache
     np.save(folder/"fsc.npy", curves.numpy()); np.save(folder/"latents.npy", z); write_map(mean, folder/"mean.mrc", overwrite=True)
     write_json(folder/"facts.json", facts)
     return curves, facts
+
+def paper_and_here(rows:list, # (what, in the paper, here), with a fourth entry where something was scaled down: what, and why
+                   name:str): # of the notebook; the table's ids begin with it
+    "The table that ends each notebook."
+    table = pd.DataFrame([(*row, "")[:4] for row in rows], columns=["", "paper", "here", "scaled down, and why"])
+    return table.style.hide(axis="index").set_properties(**{"text-align": "left"}).set_uuid(name)
 
 def paper_oracle():
     "Probability of every frame of the movie for the first images kept apart, at each SNR: (3, n, F), and their rows."

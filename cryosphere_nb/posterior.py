@@ -189,7 +189,8 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     z, top = post.climb(z, max(steps - 1, 0))
     gradient, H = post.curvature(z)
     found, spread = laplace(z, top, gradient, H), widen*torch.linalg.cholesky(torch.linalg.inv(H))
-    if structures: found.beads = model.decoder(found.mean, post.G)
+    decode = lambda z: model.decoder(z, post.G)
+    if structures: found.beads = decode(found.mean)
     noise = torch.randn(len(z), max(samples, CHECKS), z.shape[1], generator=gen).to(z)
     local = z[:, None] + noise @ spread.transpose(1, 2)
     near = post.log_joints(local[:, :CHECKS])
@@ -199,7 +200,7 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     if len(rest) == 0: return found
     more, all_z = post[rest].log_joints(local[rest, CHECKS:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
     joint = torch.cat([far[rest], near[rest], more], 1)
-    average = (lambda w: mean_structures(lambda z: model.decoder(z, post.G), candidates, local[rest], w)) if structures else None
+    average = (lambda w: mean_structures(decode, candidates, local[rest], w)) if structures else None
     found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1]), average))
     return found
 

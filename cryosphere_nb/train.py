@@ -443,7 +443,7 @@ def infer(model:CryoSphere, # trained
         for i in torch.arange(len(data)).split(min(128, config.batch_size)):
             batch, rows = data.batch(i).to(device), data.rows[i]
             mean, std = model.encoder(batch)
-            post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps, structures=structures) if config.refine else encoder_posterior(model, mean, std, config.refine_samples*structures, gen)
+            post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps, structures=structures) if config.refine else encoder_posterior(model, mean, std, G, config.refine_samples if structures else 0, gen)
             images = model.render(model.points_at(post.mean, G), batch)
             for values, new in zip(out, (post.mean, post.cov, -correlation_loss(fft2c(batch.images), images, batch.D), post.beads)): values[rows] = new.cpu()
             bar.update(len(i))
@@ -452,13 +452,14 @@ def infer(model:CryoSphere, # trained
 def encoder_posterior(model:CryoSphere, # trained
                       mean:Tensor, # (B, L)
                       std:Tensor, # (B, L)
+                      G:Tensor, # (R, M) membership
                       samples:int, # for the mean structure; 0 for none
                       gen:torch.Generator, # on the CPU
                      ) -> Posterior:
     "What the encoder says, as a posterior."
     post = Posterior(mean, torch.diag_embed(std.square()), None, None)
     if samples:
-        z, G = mean[:, None] + std[:, None]*torch.randn(len(mean), samples, mean.shape[1], generator=gen).to(mean), model.segmentation()
+        z = mean[:, None] + std[:, None]*torch.randn(len(mean), samples, mean.shape[1], generator=gen).to(mean)
         post.beads = mean_structures(lambda z: model.decoder(z, G), z[0, :0], z, z.new_full(z.shape[:2], 1/samples))
     return post
 
