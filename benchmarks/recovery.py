@@ -2,7 +2,7 @@
 
     python benchmarks/recovery.py adenylate_kinase --snr 0.05 0.01 --seeds 0 1 2 3 4 --method score --max-minutes 4.5
     python benchmarks/recovery.py swinging_arm --method score mlp --max-minutes 4.5 --set n_segments=10 encoder_hidden=[512,256]
-    python benchmarks/recovery.py oracle adenylate_kinase swinging_arm --snr 0.05 0.01
+    python benchmarks/recovery.py oracle adenylate_kinase swinging_arm --snr 0.05 0.01 0.001 --oracle-images 10000
     python benchmarks/recovery.py pure_noise nominal_only --method score --epochs 10
 
 Stacks and methods are those of chapter 90 (`cryosphere_nb.benchmarks`). Rows are added to results/recovery.json, each as soon as it is measured; a run
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data-seed", type=int, default=1, help="seed of the stack (1)")
     p.add_argument("--images", type=int, default=10_000, help="images to train on (10000)")
     p.add_argument("--unseen", type=int, default=1000, help="images kept apart (1000)")
-    p.add_argument("--oracle-images", type=int, default=1000, help="images that the oracle looks at (1000)")
+    p.add_argument("--oracle-images", type=int, default=1000, help="images of either kind, trained on and kept apart, that the oracle looks at (1000)")
     p.add_argument("--max-minutes", type=float, help="setting max_minutes of `fit`")
     p.add_argument("--epochs", type=int, help="setting epochs of `fit`")
     p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")

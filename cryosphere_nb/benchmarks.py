@@ -237,19 +237,23 @@ def mark(stack:BenchmarkStack, # the truth
     return row | dict(apart=typical_difference(coords))
 
 def oracle(stack, # images and truth, or several stacks that differ in their SNR only
-           n:int=1000, # images; those kept apart first
-          ) -> pd.DataFrame: # one row for each stack, columns as in `benchmark`
+           n:int=1000, # the first images to train on, and as many of those kept apart, as far as there are
+          ) -> pd.DataFrame: # two rows for each stack, or one if no images are kept apart; columns as in `benchmark`
     "What the posterior mean over the true conformations achieves, under the true image model."
     stacks = [stack] if isinstance(stack, BenchmarkStack) else list(stack)
-    started, total, seen = time.perf_counter(), len(stacks[0].simulation), len(stacks[0].particles)
-    rows = torch.cat([torch.arange(seen, total), torch.arange(seen)])[:n]
-    posteriors = frame_posterior(stacks, rows.tolist())
-    minutes = (time.perf_counter() - started)/60/len(stacks)
-    return pd.DataFrame([_mark_oracle(s, p, s.simulation.states[rows], minutes) for s, p in zip(stacks, posteriors)])
+    total, seen = len(stacks[0].simulation), len(stacks[0].particles)
+    subsets, table = {"trained on": torch.arange(seen)[:n], "not seen": torch.arange(seen, total)[:n]}, []
+    for subset, rows in subsets.items():
+        if len(rows) == 0: continue
+        started = time.perf_counter()
+        posteriors = frame_posterior(stacks, rows.tolist())
+        minutes = (time.perf_counter() - started)/60/len(stacks)
+        table += [_mark_oracle(s, p, s.simulation.states[rows], subset, minutes) for s, p in zip(stacks, posteriors)]
+    return pd.DataFrame(table)
 
-def _mark_oracle(stack, p, states, minutes): # p (n, F)
+def _mark_oracle(stack, p, states, subset, minutes): # p (n, F)
     "A row of the oracle's table."
-    row = dict(method="oracle", stack=stack.name, snr=stack.snr, seed=stack.seed, subset="not seen", images=len(p), minutes=minutes)
+    row = dict(method="oracle", stack=stack.name, snr=stack.snr, seed=stack.seed, subset=subset, images=len(p), minutes=minutes)
     row |= mark(stack, torch.einsum("nf,frc->nrc", p, stack.movie), states)
     if len(stack.movie) < 2: return row
     c = principal_motions(stack.truth).coordinate(stack.movie)[:, 0]
@@ -292,11 +296,14 @@ def benchmark(method, # name in `METHODS`, or a dict of settings of `fit`
         run = fit(stack.particles, stack.nominal, out=Path(folder)/"run", progress=False, **chosen)
         recovered = run.coordinates()
         minutes = (time.perf_counter() - started)/60
-        sets = {"trained on": (recovered, stack.states)}
-        found = run.infer(stack.unseen, structures=True) if len(stack.unseen) else None
-        if found: sets["not seen"] = run.decode(found.latents), stack.states_unseen
-        known = dict(method=name, stack=stack.name, snr=stack.snr, seed=run.config.seed)
-        rows = [known | dict(subset=subset, images=len(x), minutes=minutes) | mark(stack, x, states, run.segments) for subset, (x, states) in sets.items()]
-        if found: rows[1] |= {f"{k}_mean": v for k, v in mark(stack, found.beads, stack.states_unseen).items() if k in ("r", "rmsd")} # of mean structures, as the oracle's
+        rows = [_mark_run(run, stack, "trained on", recovered)] + ([_mark_run(run, stack, "not seen")] if len(stack.unseen) else [])
         rows[0] |= dict(kl=float(kl_standard_normal(run.latents, run.latent_std).mean()), coverage=posterior_coverage(run, stack))
-    return pd.DataFrame(rows)
+    return pd.DataFrame([dict(method=name, stack=stack.name, snr=stack.snr, seed=run.config.seed, minutes=minutes) | row for row in rows])
+
+def _mark_run(run, stack, subset, recovered=None): # recovered (n, R, 3): structures at the mean latents, if they are known
+    "A row of the table: structures at the mean latents, and, as the oracle's, means of the structures."
+    particles, states = (stack.particles, stack.states) if subset == "trained on" else (stack.unseen, stack.states_unseen)
+    found = run.infer(particles, structures=True) if recovered is None or run.config.encoder != "table" else None
+    coords = run.decode(found.latents) if recovered is None else recovered
+    row = dict(subset=subset, images=len(coords)) | mark(stack, coords, states, run.segments)
+    return row | ({f"{k}_mean": v for k, v in mark(stack, found.beads, states).items() if k in ("r", "rmsd")} if found else {})

@@ -214,8 +214,8 @@ class Coarse:
                  n:int): # neighbours to merge
         self.D, self.n, self.model, self.segmentation, self.noise = D, n, model, model.segmentation, model.noise.cropped(D)
         self.weights = model.amplitudes
-        self.amplitudes = torch.nn.functional.pad(self.weights, (0, -len(self.weights) % n)).view(-1, n).sum(-1)
         self.sigma, self.last = math.sqrt(model.sigma**2 + self._spread(model.scattering)), (None, None)
+        self.amplitudes = torch.nn.functional.pad(self.weights, (0, -len(self.weights) % n)).view(-1, n).sum(-1)*(model.sigma/self.sigma)**3 # heights: a wider bead of the same integral is lower
 
     def _spread(self, points): # variance about the merged points along one axis, Å²
         if self.n == 1: return 0.
