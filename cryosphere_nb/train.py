@@ -54,7 +54,7 @@ class FitConfig:
     check:bool = True # refuse a stack that does not show the model (preflight)?
     model_origin:str = "auto" # the model's (0, 0, 0) is the "centre" or the first voxel ("corner") of the map; "auto" takes the nearer one
     on_bad:str = "error" # constant or NaN images: "error" or "skip"
-    sigma_a:float = 2. # width of what is rendered, Å
+    sigma_a:float = 2. # width of what is rendered, Å; 1 Å goes with points="atoms"
     points:str = "parts" # render "parts" of residues (backbone, side chain, ligand), all heavy "atoms", or "beads", one Gaussian per residue as in the paper
     tau:float = 20. # inverse temperature of the segmentation, eq. 6
     top_k:int = 3 # segments that count for a residue
@@ -76,7 +76,7 @@ class FitConfig:
     coarse_until:float = 0.5 # fraction of training after which all frequencies count
     held_out:float = 0.05 # share of the images that is not trained on, to choose the epoch
     patience:int = 10 # epochs without improvement on them after which training ends
-    refine:int = 64 # after training, search this many latents for every image, climb and weigh; 0 keeps the encoder's answer
+    refine:int = 64 # after training, search this many latents for every image, climb and weigh; 256 for large motions in noise; 0 keeps the encoder's answer
     refine_samples:int = 16 # local samples per image
     refine_steps:int = 3 # Gauss-Newton steps per image
     occupancy_weight:float = 1e-3 # pressure on surplus segments
