@@ -144,7 +144,7 @@ AGAIN = 24 # candidates of an image that the full model looks at, after a coarse
 def look_again(post:ImagePosterior, # with the full model
                candidates:Tensor, # (K, L)
                joint:Tensor, # (B, K) log joint by a coarse model
-               most:int=AGAIN,
+               most:int=AGAIN, # candidates of each image
               ) -> Tensor: # (B, K)
     "The log joint at the most promising candidates by the full model; the others are moved by what changed at these, on average."
     best = joint.topk(min(most, len(candidates))).indices
