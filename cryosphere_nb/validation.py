@@ -263,7 +263,7 @@ def best_static(run:Run, # finished run
     "Log-likelihood of each image under the one structure that explains all of them best: the nominal one, the middle of the ensemble, or one drawn from it."
     with on_device(run) as model:
         z = torch.cat([torch.zeros(1, model.n_latent), run.latents[used_rows(run.latents)].mean(0, keepdim=True), draw_candidates(candidates, model.n_latent, generator(seed))]).to(model.amplitudes.device)
-        structures, out = torch.cat([model.decoder.beads[None], model.decode(z)]), []
+        structures, out = torch.cat([model.scattering[None], model.points_at(z, model.segmentation())]), []
         for i in torch.arange(len(data)).split(min(128, run.config.batch_size)):
             post = ImagePosterior(model, data.batch(i).to(z.device))
             out.append(torch.stack([model.noise.gain(post.observed, post.images(x[None])) for x in structures]) + model.noise.empty(post.observed))
