@@ -25,7 +25,7 @@ from .model import CryoSphere
 from .particles import Particles, PrepareConfig, PreparedImages, memory_budget, prepare, read_particles
 from .preflight import preflight
 from .structure import Structure, load_structure
-from .train import FitConfig, all_features, infer, make_config, make_learner, make_model, model_offset, moved, nominal_noise, prepare_model, settle
+from .train import FitConfig, PICTURE_IMAGES, all_features, infer, make_config, make_learner, make_model, model_offset, moved, nominal_noise, prepare_model, settle, with_picture
 
 # %% ../nbs/33_plan.ipynb #71ed6cd4
 class MemoryMeter(TorchDispatchMode):
@@ -216,13 +216,14 @@ def measure_steps(learner, # of `make_learner`, before its first step
     return dict(step_seconds=seconds, step_bytes=n_bytes, update_bytes=update)
 
 def measure_looks(learner, # after its first step
-                  data:PreparedImages, config:FitConfig, n_images:int, free:float) -> dict: # fields of `Costs`
+                  data:PreparedImages, structure:Structure, config:FitConfig, n_images:int, free:float) -> dict: # fields of `Costs`
     "Time and memory of work without gradients: after an epoch, and inference."
     common = (free, 1, learner.device); most = min(LOOK, n_images)
     estimate, first_bytes = measure_laws(lambda n: EstimateNoise(n).after_epoch(learner), most, *common)
     held_out, second_bytes = measure_laws(lambda n: HeldOut(Subset(data, torch.arange(n)), n_candidates=config.sampled).after_epoch(learner), most, *common)
-    learner.model.eval()
-    seconds, n_bytes = measure_laws(lambda n: infer(learner.model, first(data, n), n, config), min(most, config.batch_size), *common)
+    model = learner.model.eval()
+    if config.refine_atoms: model = with_picture(model, structure)
+    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config), min(most, config.batch_size), *common)
     return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes), infer_seconds=seconds, infer_bytes=n_bytes)
 
 def measure_costs(particles:Particles, # data set
@@ -243,7 +244,7 @@ def measure_costs(particles:Particles, # data set
         learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)), replace(config, coarse_a=0.), folder, False, (), structure) # every step at full resolution: the coarse ones are cheaper
         on_device = torch.device("cuda" if torch.cuda.is_available() and not config.cpu else "cpu")
         free = free_bytes(on_device) if free is None else free
-        found |= measure_steps(learner, batch_size, steps, free) | measure_looks(learner, data, config, n_images, free)
+        found |= measure_steps(learner, batch_size, steps, free) | measure_looks(learner, data, structure, config, n_images, free)
         moments = sum(v.nbytes for s in learner.plain_optimizer.state.values() for v in s.values() if isinstance(v, Tensor))
         size, device = sum(v.nbytes for v in (*model.parameters(), *model.buffers())), learner.device.type
         del data, model, learner; gc.collect()
@@ -304,8 +305,9 @@ class Plan:
         score = time(c.score_seconds, N, look) + time(c.noise_seconds, min(N, NOISE_IMAGES), look)
         epoch = time(c.step_seconds, trained, B) + time(c.estimate_seconds, min(trained, NOISE_IMAGES), look) + time(c.held_out_seconds, self.n_apart, look)
         training = min(epoch*(config.epochs or math.inf), config.max_minutes or math.inf)
+        looks = N + 2*min(trained, PICTURE_IMAGES)*config.refine_atoms # the noise of another picture comes first
         rows = [("preflight", min(N, CHECKED)*c.preflight_seconds/60, "prepare"), ("prepare", N*c.prepare_seconds/60, "prepare"), ("score", score, "score"),
-                ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"), ("infer", time(c.infer_seconds, N, few), "infer")]
+                ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"), ("infer", time(c.infer_seconds, looks, few), "infer")]
         return pd.DataFrame([(name, minutes, self.gb(phase), self.gb(phase, "GPU")) for name, minutes, phase in rows], columns=["phase", "minutes", "ram_gb", "gpu_gb"]).set_index("phase")
 
     def gb(self, phase:str, # "prepare", "score", "train" or "infer"
