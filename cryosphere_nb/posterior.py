@@ -140,7 +140,7 @@ def search(rough:ImagePosterior, # with the model of `search_model`
     return torch.stack([z for z, _ in tried])[best, torch.arange(len(start))], sharp
 
 CHECKS = 4 # samples that Laplace is checked at
-AGAIN = 24 # candidates of an image that the full model looks at, after a coarse one; all of them where these have less than
+AGAIN = 24 # candidates of an image that the full model looks at, after a coarse one; four times as many, or all, where these have less than
 ENOUGH = 0.99 # of the posterior
 
 def look_again(post:ImagePosterior, # with the full model
@@ -148,14 +148,17 @@ def look_again(post:ImagePosterior, # with the full model
                joint:Tensor, # (B, K) log joint by a coarse model
                most:int=AGAIN, # candidates of an image with a narrow posterior
               ) -> Tensor: # (B, K)
-    "The log joint by the full model: at the most promising candidates where they have nearly all of the posterior, else at all."
-    w = (joint + candidates.square().sum(-1)/(2*CANDIDATE_STD**2)).softmax(1)
-    broad, joint = w.topk(min(most, len(candidates))).values.sum(1) < ENOUGH, joint.clone()
-    for rows, n in (((~broad).nonzero().flatten(), min(most, len(candidates))), (broad.nonzero().flatten(), len(candidates))):
+    "The log joint by the full model at the most promising candidates, as many as have nearly all of the posterior; the others are moved by what changed at these, on average."
+    K, joint = len(candidates), joint.clone()
+    share = (joint + candidates.square().sum(-1)/(2*CANDIDATE_STD**2)).softmax(1).sort(1, descending=True).values.cumsum(1)
+    numbers, left = sorted({min(n, K) for n in (most, 4*most, K)}), torch.ones_like(joint[:, 0], dtype=torch.bool)
+    for n in numbers:
+        rows = (left & ((share[:, n - 1] >= ENOUGH) | (n == K))).nonzero().flatten()
+        left[rows] = False
         if len(rows) == 0: continue
         best = joint[rows].topk(n).indices
         exact = post[rows].log_joints(candidates[best])
-        change = (exact - joint[rows].gather(1, best)).mean(1, keepdim=True) # of the others, nearly
+        change = (exact - joint[rows].gather(1, best)).mean(1, keepdim=True)
         joint[rows] = (joint[rows] + change).scatter(1, best, exact)
     return joint
 
