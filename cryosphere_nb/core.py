@@ -158,7 +158,7 @@ def config_from_dict(cls, # a dataclass type
     known = {f.name: f for f in fields(cls)}
     for name in values:
         if name not in known: raise InputError(f"{where}, field '{name}'", "an unknown field", nearest(name, known))
-    nested = lambda f, v: config_from_dict(f.type, v, f"{where}.{f.name}") if is_dataclass(f.type) else v
+    nested = lambda f, v: config_from_dict(f.type, v, f"{where}.{f.name}") if is_dataclass(f.type) and isinstance(v, dict) else v # anything else is for the class to judge
     freeze = lambda v: tuple(map(freeze, v)) if isinstance(v, list) else v
     return cls(**{k: freeze(nested(known[k], v)) for k, v in values.items()})
 
