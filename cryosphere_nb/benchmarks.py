@@ -9,7 +9,7 @@ __all__ = ['CORE', 'ARM_PLACES', 'ARM_START', 'ARM_PIVOT', 'STACKS', 'OPTICS', '
            'posterior_coverage', 'benchmark']
 
 # %% ../nbs/90_benchmarks.ipynb #0bc7fe70
-import tempfile, time, warnings
+import math, tempfile, time, warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import nan
@@ -213,8 +213,11 @@ def interval_coverage(samples:Tensor, # (n, k) posterior samples of a number, fo
                       truth:Tensor, # (n,) the true number
                       level:float=0.9, # of the interval
                      ) -> float: # fraction of images
-    "How often the truth lies in the central interval of the samples."
-    low, high = samples.quantile(torch.tensor([0.5 - level/2, 0.5 + level/2]).to(samples), dim=1)
+    "How often the truth lies in the central interval of the samples; of k samples and a truth that is one more of them, `level` lies inside whatever k is."
+    k, tail = samples.shape[1], 0.5 - level/2
+    if k < 2/tail: raise InputError("interval_coverage, samples", f"{k} of each image", f"{math.ceil(2/tail)} or more, for an interval of {level:.0%}")
+    rank = ((k + 1)*torch.tensor([tail, 1 - tail]) - 1)/(k - 1) # the j-th of k samples is where a share of j/(k + 1) lies below, on average
+    low, high = samples.quantile(rank.to(samples), dim=1)
     return float(((truth >= low) & (truth <= high)).float().mean())
 
 def typical_difference(coords:Tensor, # (n, R, 3) structures, Å
@@ -275,7 +278,7 @@ def method_settings(method) -> tuple[str, dict]: # name for tables, settings of 
 
 def posterior_coverage(run:Run, # trained
                        stack:BenchmarkStack, # it was trained on
-                       n:int=300, # images to look at
+                       n:int=1000, # images to look at
                        k:int=100, # samples of each
                       ) -> float: # fraction; NaN if the run cannot sample
     "Coverage of the 90 % interval of the motion coordinate, over images that were trained on."

@@ -170,7 +170,7 @@ class LossWeights:
     encoder:Schedule = 1. # -log q of latents that a sampler found (18_sampling)
     kl_global:Schedule = 1. # KL of the segmentation, per data set
     stretch:Schedule = 0. # bonded distances, in nats
-    parts:Schedule = 0. # side chains that are not where the model has them, in nats, per data set (16_model)
+    loose:Schedule = 0. # side chains that are not where the model has them, in nats, per data set (16_model)
     continuity:Schedule = 0. # bonded distances, in Å²
     clash:Schedule = 0. # beads that run into each other
     elastic:Schedule = 0. # springs between neighbours, nats per Å²

@@ -91,7 +91,7 @@ class CryoSphere(nn.Module):
                  stretch_std:float=2., # prior standard deviation of bonded distances, Å
                  points:tuple|None=None, # (P, 3) Å and (P,) their residues: what is rendered instead of the beads
                  loose:Tensor|None=None, # (P,) long, the loose part that each point belongs to, 0 to K-1; -1 for points that stay where the model has them
-                 part_std:float=0.7, # prior standard deviation of the places of loose parts, Å
+                 loose_std:float=0.7, # prior standard deviation of the places of loose parts, Å
                  springs:tuple|None=None): # (S, 2) pairs of beads and (S,) Å their lengths, for the elastic network (`elastic_pairs`)
         super().__init__()
         self.noise, self.stretch_std = noise, stretch_std
@@ -102,7 +102,7 @@ class CryoSphere(nn.Module):
         self.register_buffer("bond_lengths", pair_distances(decoder.beads, bonded))
         points, owner = points or (None, None)
         self.register_buffer("points", points, persistent=False); self.register_buffer("owner", owner, persistent=False)
-        self.part_std, n_loose = part_std, 0 if loose is None else int(loose.max()) + 1
+        self.loose_std, n_loose = loose_std, 0 if loose is None else int(loose.max()) + 1
         self.part_shifts = nn.Parameter(torch.zeros(n_loose, 3)) if n_loose else None # (K, 3) Å, in the frame of the nominal structure
         self.register_buffer("loose", loose if n_loose else None, persistent=False)
         springs, lengths = springs or (None, None)
@@ -140,9 +140,9 @@ class CryoSphere(nn.Module):
         beads = self.decoder.beads
         return self.decoder(z, G, torch.cat([beads, self.settled]), torch.cat([torch.arange(len(beads), device=beads.device), self.owner])).split([len(beads), len(self.points)], 1)
 
-    def parts_energy(self) -> Tensor: # nats, of the data set
+    def loose_energy(self) -> Tensor: # nats, of the data set
         "Minus log prior of the places of loose parts, up to a constant."
-        return self.amplitudes.new_zeros(()) if self.part_shifts is None else self.part_shifts.square().sum()/(2*self.part_std**2)
+        return self.amplitudes.new_zeros(()) if self.part_shifts is None else self.part_shifts.square().sum()/(2*self.loose_std**2)
 
     def predict(self, batch:Batch, noise:Noise|None=None) -> Prediction: # `noise` None: posterior means
         "Structures and images for a batch."
@@ -170,7 +170,7 @@ class CryoSphere(nn.Module):
                     likelihood=lambda: (self.coarse or self).noise(observed(), p.F),
                     kl=lambda: p.drawn.information if p.drawn else kl_standard_normal(p.mean, p.std),
                     kl_global=lambda: self.segmentation.kl()/self.n_images,
-                    parts=lambda: self.parts_energy()/self.n_images,
+                    loose=lambda: self.loose_energy()/self.n_images,
                     occupancy=lambda: occupancy_penalty(p.G),
                     stretch=lambda: stretch_energy(p.beads, self.bonded, self.bond_lengths, self.stretch_std),
                     continuity=lambda: continuity_loss(p.beads, self.bonded, self.bond_lengths),
