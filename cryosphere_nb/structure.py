@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WATERS', 'formula_counts', 'atomic_numbers',
            'standard_residue', 'mean_electrons', 'read_atoms', 'one_conformation', 'nearest_residue', 'Structure',
-           'load_structure', 'total_electrons', 'load_frames', 'save_structure', 'bonded_pairs', 'select_residues',
-           'structure_from_beads', 'scattering_parts', 'scattering_atoms']
+           'load_structure', 'total_electrons', 'load_frames', 'fits_pdb', 'save_structure', 'check_round_trip',
+           'bonded_pairs', 'select_residues', 'structure_from_beads', 'scattering_parts', 'scattering_atoms']
 
 # %% ../nbs/02_structure.ipynb #ada6af55
-import gzip, io, re, warnings
-from dataclasses import dataclass
+import gzip, io, re, warnings, zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,12 +18,11 @@ import numpy as np, pandas as pd, torch
 from Bio.Data.PDBData import nucleic_letters_3to1_extended, protein_letters_1to3, protein_letters_3to1_extended
 from Bio.PDB.Atom import Atom
 from Bio.PDB.MMCIF2Dict import MMCIF2Dict
-from Bio.PDB.PDBParser import PDBParser
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
-from .core import InputError, write_atomic
+from .core import InputError, nearest, printable, write_atomic
 
 # %% ../nbs/02_structure.ipynb #a0594563
 ELEMENTS = ("H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu "
@@ -77,50 +76,207 @@ def _heavy_count(parent): return sum(n for e, n in formula_counts(RESIDUE_FORMUL
 # %% ../nbs/02_structure.ipynb #b3d48bbf
 ATOM_COLUMNS = "name element altloc chain segment residue_number insertion_code residue_name hetero occupancy b_factor charge".split()
 
-class _FlatBuilder:
-    "Takes the events of Biopython's `PDBParser` and keeps one row per atom."
-    def __init__(self, lines): self.lines, self.rows, self.line, self.model, self.segment = lines, [], 0, -1, ""
-    def set_line_counter(self, n): self.line = n
-    def init_structure(self, id): pass
-    def set_header(self, header): pass
-    def set_anisou(self, u): pass
-    set_sigatm = set_siguij = set_anisou
-    def init_model(self, id, serial=None): self.model += 1
-    def init_seg(self, segment): self.segment = segment.strip()
-    def init_chain(self, chain): self.chain = chain.strip()
-    def init_residue(self, name, field, number, icode): self.residue = (number, icode.strip(), name, field != " ")
-    def init_atom(self, name, coord, b_factor, occupancy, altloc, fullname, serial, element):
-        charge = _charge(self.lines[self.line - 1][78:80])
-        chain, occupancy = self.chain or self.segment, 1. if occupancy is None else occupancy
-        self.rows.append((fullname, element, altloc.strip(), chain, self.segment, *self.residue, occupancy, b_factor, charge, self.model, *map(float, coord)))
-    def get_structure(self): return self.rows
+_ATOM_RECORD = re.compile(r"(?i)ATOM[ \d*]{2}|HETAT[M\d*]") # a serial number of six digits takes the last letter's place
+_LIKE_ATOM = re.compile(r"(?:-?\d{1,4}\.\d{3} *){3}")
+_NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
+_RECORDS = frozenset("""HEADER OBSLTE TITLE SPLIT SPLT CAVEAT COMPND SOURCE KEYWDS EXPDTA NUMMDL MDLTYP AUTHOR REVDAT SPRSDE JRNL REMARK DBREF DBREF1 DBREF2 SEQADV SEQRES MODRES FTNOTE
+    HET HETNAM HETSYN FORMUL HELIX SHEET TURN SSBOND LINK LINKR HYDBND SLTBRG CISPEP SITE CRYST1 ORIGX1 ORIGX2 ORIGX3 SCALE1 SCALE2 SCALE3 MTRIX1 MTRIX2 MTRIX3 TVECT MODEL ENDMDL ANISOU
+    SIGATM SIGUIJ TER CONECT MASTER USER END""".split())
 
+def _plural(n, word):
+    first, *rest = word.split(" ", 1)
+    return " ".join([str(n), first + ("" if n == 1 else "s"), *rest])
+
+def _listed(names, most=8): return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+def _warn(path, message):
+    "Say it now, and give it back for the notes."
+    warnings.warn(f"{path}: {printable(message, 1000)}", stacklevel=5)
+    return message
+
+def _digits(text): return text.isascii() and text.strip().isdigit()
+
+def _has_dots(line, k=0): return line[34 + k:35 + k] == line[42 + k:43 + k] == line[50 + k:51 + k] == "."
+
+def _in_columns(line):
+    "A line with its columns in place, and its residue number: numbers with too many digits push what follows to the right."
+    pushed = next((k for k in range(4) if _has_dots(line, k)), 0)
+    serial = min(pushed, max(0, len(re.match(r"\s*\d*", line[6:])[0]) - 5))
+    back, more = line[:6] + line[6 + serial:], pushed - serial
+    if more and not _digits(back[22:26 + more]): return line, line[22:26] # pushed by something else: the coordinates will not read
+    if not more and len(back[22:27].strip()) == 5 and _digits(back[22:27]): return back[:26] + " " + back[27:], back[22:27] # in the insertion code's column
+    return back[:26] + back[26 + more:], back[22:26 + more]
+
+def _position(line, where):
+    "Coordinates of a line; numbers that do not stand in their columns are refused, never cut."
+    fields = line[30:38], line[38:46], line[46:54]
+    if len(line) < 54: raise InputError(where, f"an ATOM line of {len(line)} characters", "at least 54: the coordinates are in columns 31 to 54")
+    whole = _has_dots(line) and _digits(line[51:54]) or line[27:54].split() == [f.strip() for f in fields] and line[54:55] in ("", " ")
+    if not whole or not all(map(_NUMBER.fullmatch, fields)): raise InputError(where, f"'{line[30:54]}' as coordinates", "three numbers in columns 31 to 54")
+    return tuple(map(float, fields))
+
+def _pdb_records(text, path):
+    "The atom lines of a PDB file as (line number, columns, residue number, model, block), and what is said about the others. ENDMDL and END close a model, TER a block."
+    atoms, unknown, alike, frames, closed, model, block = [], [], [], False, False, 0, 0
+    for n, line in enumerate(text.split("\n"), 1):
+        if _ATOM_RECORD.match(line[:6].ljust(6)):
+            model, closed = model + (closed and len(atoms) > 0), False
+            atoms.append((n, *_in_columns(line), model, block))
+            continue
+        record = (line[:6].upper().split() or [""])[0]
+        if record in ("TER", "MODEL", "ENDMDL", "END"): block, closed, frames = block + 1, closed or record != "TER", frames or "MDL" in record or record == "MODEL"
+        elif record and record not in _RECORDS: (alike if _LIKE_ATOM.search(line) else unknown).append((n, record))
+    named = lambda lines: _listed([f"line {n} '{r}'" for n, r in lines], 3)
+    notes = [_warn(path, f"{_plural(len(alike), 'line')} with coordinates not used, as no record ATOM or HETATM: {named(alike)}")] if alike else []
+    if unknown: notes.append(f"{_plural(len(unknown), 'line')} of no known record not used: {named(unknown)}")
+    return atoms, notes, frames
+
+# %% ../nbs/02_structure.ipynb #e5cc0ba5
+WATERS = set("HOH WAT DOD H2O TIP TIP3 TIP4 TIP5 TP3 TIP3P SOL SPC SPCE OH2 T3P T4P".split())
+
+def _two_letters(residues, # columns 18 to 22 of one residue after the other
+                ) -> bool:
+    "Does column 21 belong to the chain (Phenix, PyMOL, ChimeraX), or is it the fourth letter of a residue's name (CHARMM, GROMACS)? The file's own residues decide."
+    def vote(f): # 2: certainly the chain's letter, 1: probably
+        if f[3:4] == " " or f[4:5].strip() == "" or not standard_residue(f[:3]): return 0
+        return 2 if " " in f[:3] else int(not standard_residue(f[:4]) and f[:4] not in WATERS)
+    votes = {f: vote(f) for f in set(residues)}
+    return 2 in votes.values() or any(votes[f] and votes[g] and f[3:] == g[3:] for f, g in zip(residues, residues[1:]))
+
+def _names_and_chains(fields, # columns 18 to 22 of every atom line
+                      numbers, # its residue number, as text
+                     ): # residue name and chain of every line, and what there is to say
+    "Residue names of three or four letters, chains of one or two."
+    starts = [f for i, f in enumerate(fields) if i == 0 or f != fields[i - 1] or numbers[i] != numbers[i - 1]]
+    two = _two_letters(starts)
+    split = {f: (f[:3].strip(), f[3:].strip()) if two and f[4:].strip() else (f[:4].strip(), f[4:].strip()) for f in set(fields)}
+    notes = ["column 21 read as the first letter of the chain's name"]*any(len(c) == 2 for _, c in split.values())
+    return [split[f][0] for f in fields], [split[f][1] for f in fields], notes
+
+# %% ../nbs/02_structure.ipynb #34ebe79d
+def _hybrid36(text):
+    "Number of a hybrid-36 field of four letters: A000 is 10000, then letters count; a000 comes after ZZZZ."
+    return int(text, 36) + (10_000 - 10*36**3 if text[0].isupper() else 10_000 + 16*36**3)
+
+class _Counter:
+    "Reads the residue numbers of a chain one after the other; what a text beyond 9999 means depends on the number before it."
+    def __init__(self): self.last, self.base, self.hexadecimal = None, 0, False
+    def read(self, text):
+        "The number of another residue; None if the text is none."
+        follows = lambda v: self.last is not None and self.last >= 9999 and (v in (self.last, self.last + 1) or self.hexadecimal and v > self.last)
+        if len(text) == 4 and re.fullmatch("(?i)[0-9a-f]+", text) and (follows(int(text, 16)) or re.match(r"\d.*[a-fA-F]", text)):
+            self.last, self.hexadecimal = int(text, 16), True
+        elif re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
+            if self.last is not None and self.last % 10_000 == 9999 and text in ("0", "1"): self.base += 10_000 # began again
+            self.last = self.base + int(text)
+        elif re.fullmatch("[A-Z][0-9A-Z]{3}|[a-z][0-9a-z]{3}", text): self.last = _hybrid36(text)
+        elif text.strip("*") == "": self.last = 1 if self.last is None else self.last + 1
+        else: return None
+        return self.last
+
+def _residue_numbers(texts, # (A,) as written
+                     residues, # (A,) anything that differs between neighbouring residues
+                     atoms, # (A,) atom name and alternate location
+                     parts, # (A,) chain, block and model: counting starts again where they change
+                     where, # of an atom, for errors
+                    ): # (A,) numbers, and how many were missing
+    "Residue numbers: plain, pushed beyond their columns, hybrid-36, hexadecimal, begun again after 9999; where there is none, residues are counted."
+    if all(re.fullmatch(r"\s*-?\d{1,9}\s*", t, re.ASCII) for t in set(texts)) and not any(t.strip() == "9999" for t in set(texts)): return [int(t) for t in texts], 0
+    out, missing, before, seen, counter = [], 0, None, set(), None
+    for i, text in enumerate(map(str.strip, texts)):
+        if before is None or parts[i] != before[0]: counter, seen, before = _Counter(), set(), None
+        absent, here = text.strip("*") == "", (parts[i], text, residues[i])
+        if here != before or absent and atoms[i] in seen:
+            seen = set()
+            if counter.read(text) is None: raise InputError(where(i), f"residue number '{text}'", "a number", "Beyond 9999: hybrid-36, hexadecimal, five digits, or starting again.")
+        seen.add(atoms[i]); out.append(counter.last); missing += absent; before = here
+    return out, missing
+
+# %% ../nbs/02_structure.ipynb #bf8546ac
+def _changes(*columns):
+    "Number of the run of equal rows that each row belongs to."
+    rows = list(zip(*columns))
+    return np.cumsum([0] + [a != b for a, b in zip(rows, rows[1:])])[:len(rows)]
+
+def _whole_segments(segment, # (A,) as written
+                    chain, # (A,) as written
+                    parts, # (A,) model and block
+                    residue, # (A,) number, insertion code and name of the residue
+                   ): # (A,) segment names, and what there is to say
+    "A segment does not begin inside of a residue. Where the names say so, they are dropped if the chain has a name, else each residue gets its first one."
+    segment, part = np.asarray(segment, object), _changes(chain, parts)
+    run = _changes(part, residue)
+    inside = (run[1:] == run[:-1]) & (segment[1:] != segment[:-1])
+    for p in np.unique(part[1:][inside]):
+        rows = np.flatnonzero(part == p)
+        names = [s for s in dict.fromkeys(segment[rows]) if s]
+        if chain[rows[0]]: segment[rows] = ""
+        elif len(names) == 1: segment[rows] = names[0]
+        else: segment[rows] = pd.Series(segment[rows]).where(lambda s: s != "").groupby(run[rows]).transform("first").fillna("").to_numpy(object)
+    return segment, [f"segment names that change inside of residues not used: {int(inside.sum())} changes"] if inside.any() else []
+
+# %% ../nbs/02_structure.ipynb #23f8a4cf
 def _charge(text):
     "A PDB charge such as '2+'; anything else is no charge."
-    m = re.fullmatch(r"\s*(?:(\d)([+-])|([+-])(\d))\s*", text)
+    m = re.fullmatch(r"\s*(?:(\d)([+-])|([+-])(\d))\s*", text, re.ASCII)
     return 0 if m is None else int((m[2] or m[3]) + (m[1] or m[4]))
 
-def _read_pdb(text):
-    "Rows of a PDB file's atoms, model number included. END closes a model as ENDMDL does: VMD separates frames by it."
-    lines = ["ENDMDL" if l.rstrip() == "END" else "" if l.startswith("CONECT") else l for l in text.splitlines()] # Biopython stops at CONECT
-    builder = _FlatBuilder(lines)
-    parser = PDBParser(QUIET=True, structure_builder=builder)
-    try: parser.get_structure("", io.StringIO("\n".join(lines)))
-    except Exception as e: raise ValueError(f"line {builder.line}: {str(e) or type(e).__name__}") from e
-    table = pd.DataFrame(builder.rows, columns=[*ATOM_COLUMNS, "model", "x", "y", "z"])
+def _numbers_or(texts, # as written
+                default:float, # where there is none
+                what:str, # for errors and warnings
+                path, where):
+    "Occupancies or B-factors. Stars, nan and numbers beyond all bounds are said and not used; other text is refused."
+    known, odd = {t: default if t.strip() in ("", "?", ".") else float(t) if _NUMBER.fullmatch(t) else np.nan for t in set(texts)}, []
+    for i, t in enumerate(texts) if not all(abs(v) < 1e6 for v in known.values()) else ():
+        if abs(known[t]) < 1e6: continue
+        if np.isnan(known[t]) and not re.fullmatch(r"(?i)\s*(\*+|[-+]?(nan|inf(inity)?))\s*", t): raise InputError(where(i), f"{what} '{t.strip()}'", "a number")
+        odd.append(i)
+    notes = [_warn(path, f"{_plural(len(odd), 'atom')} with a {what} that is no number, taken as {default:g}: the first is {where(odd[0])}, '{texts[odd[0]].strip()}'")] if odd else []
+    return [known[t] if abs(known[t]) < 1e6 else default for t in texts], notes
+
+def _read_pdb(text, path):
+    "Rows of a PDB file's atoms, and what there is to say about its lines."
+    records, notes, frames = _pdb_records(text, path)
+    if not records: return pd.DataFrame(columns=[*ATOM_COLUMNS, "model", "block", *"xyz"]), notes
+    at, lines, texts, model, block = zip(*records)
+    where = lambda i: f"{path}, line {at[i]}"
+    of = lambda a, b: [l[a:b].strip() for l in lines]
+    fullname, altloc, insertion_code, written = [l[12:16] for l in lines], of(16, 17), of(26, 27), of(72, 76)
+    names, chains, said = _names_and_chains([l[17:22] for l in lines], texts)
+    parts = list(zip(chains, model, block))
+    numbers, missing = _residue_numbers(texts, list(zip(names, insertion_code)), list(zip(fullname, altloc)), parts, where)
+    notes += said + ([_warn(path, f"{_plural(missing, 'atom')} without a residue number: residues counted on")] if missing else [])
+    segments, said = _whole_segments(written, chains, list(zip(model, block)), list(zip(numbers, insertion_code, names)))
+    occupancy, few = _numbers_or([l[54:60] for l in lines], 1., "occupancy", path, where)
+    b_factor, fewer = _numbers_or([l[60:66] for l in lines], 0., "B-factor", path, where)
+    table = pd.DataFrame(dict(name=fullname, element=of(76, 78), altloc=altloc, chain=[c or s for c, s in zip(chains, segments)], segment=segments, residue_number=numbers,
+        insertion_code=insertion_code, residue_name=names, hetero=[l[:1] in "Hh" for l in lines], occupancy=occupancy, b_factor=b_factor, charge=[_charge(l[78:80]) for l in lines], model=model, block=block))
+    table[list("xyz")] = [_position(l, where(i)) for i, l in enumerate(lines)]
     table["element"] = _elements(table)
     table["name"] = table.name.str.strip()
-    return table
+    if not frames: said = said + _join_parts(table, "parts that END separates")
+    return table, [*notes, *said, *few, *fewer]
+
+_ATOM_IDENTITY = ["name", "altloc", "chain", "segment", "residue_number", "insertion_code", "residue_name"]
+
+def _join_parts(table, what):
+    "Parts without an atom in common are one model (files put one after the other); with the same atoms they are frames, and stay apart."
+    n = table.model.nunique()
+    if n < 2 or table.drop_duplicates(["model", *_ATOM_IDENTITY]).duplicated(_ATOM_IDENTITY).any(): return []
+    table["model"] = 0
+    return [f"{n} {what}, without a common atom, read as one model"]
 
 # %% ../nbs/02_structure.ipynb #848afdf1
 _IONS = dict(POT="K", SOD="Na", CLA="Cl", CAL="Ca", CES="Cs", LIT="Li", RUB="Rb", ZN2="Zn") # CHARMM's names
+_ORGANIC = frozenset("H D C N O P S Se".split())
 
 def _elements(table):
-    "Element of each atom: as written, else from the first letter in a standard residue, else Biopython's guess."
+    "Element of each atom: as written, else from the first letter in a standard residue (which holds no calcium), else Biopython's guess."
     def one(written, fullname, residue):
-        if written.capitalize() in ATOMIC_NUMBERS: return written.capitalize()
+        written, standard = written.strip().capitalize(), standard_residue(residue)
+        if written in (_ORGANIC if standard else ATOMIC_NUMBERS): return written
         if residue in _IONS: return _IONS[residue]
-        if standard_residue(residue): return fullname.strip().lstrip("0123456789")[:1]
+        if standard: return "Se" if fullname.strip() == "SE" else fullname.strip().lstrip("0123456789")[:1].upper()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Atom(fullname.strip(), np.zeros(3), 0., 1., " ", fullname, 0, written).element.capitalize()
@@ -128,30 +284,68 @@ def _elements(table):
     known = {k: one(*k) for k in set(keys)}
     return [known[k] for k in keys]
 
-def _read_cif(text):
-    "Rows of an mmCIF file's `_atom_site`, model number included; author numbering where there is one."
-    cif = MMCIF2Dict(io.StringIO(text))
-    site = {k.removeprefix("_atom_site."): v for k, v in cif.items() if k.startswith("_atom_site.")}
-    missing = [k for k in ("Cartn_x", "Cartn_y", "Cartn_z") if k not in site]
-    if missing: raise ValueError(f"no _atom_site.{missing[0]}")
-    if len(set(map(len, site.values()))) > 1: raise ValueError("columns of _atom_site of unequal length: a truncated file?")
-    site = pd.DataFrame(site, dtype=object)
+# %% ../nbs/02_structure.ipynb #12338f05
+_QUOTED = re.compile(r"""(?<!\S)(['"])([?.]|loop_|_\S*)\1(?!\S)""", re.I) # quoted, they mean themselves
+_MARK = "\ue000"
+
+def _data_blocks(text):
+    "Names and texts of a CIF's data blocks; what stands in a text field is no block."
+    starts = [m for m in re.finditer(r"(?im)^;[^\n]*\n(?:[^;\n][^\n]*\n|\n)*;|^data_(\S*)", text) if m[1] is not None]
+    ends = [m.start() for m in starts[1:]] + [len(text)]
+    return [(m[1], text[0 if i == 0 else m.start():e]) for i, (m, e) in enumerate(zip(starts, ends))]
+
+def _read_cif(text, path):
+    "Rows of the `_atom_site` of every data block of an mmCIF file, and what there is to say."
+    blocks = _data_blocks(text)
+    if not blocks: raise InputError(path, "no line that begins with data_", "an mmCIF file")
+    with_atoms = [b for b in blocks if re.search(r"(?i)_atom_site\.", b[1])]
+    if not with_atoms: raise InputError(path, "no _atom_site.Cartn_x", "an mmCIF file with atoms")
+    notes = [_warn(path, "spheres (_ihm_sphere_obj_site) not used")] if re.search(r"(?i)_ihm_sphere_obj_site\.", text) else []
+    if len(blocks) > len(with_atoms): notes.append(f"{_plural(len(blocks) - len(with_atoms), 'data block')} without atoms not used: {_listed([b for b, t in blocks if (b, t) not in with_atoms])}")
+    tables = []
+    for k, (name, body) in enumerate(with_atoms):
+        table, said = _atom_site(body, path if len(with_atoms) == 1 else f"{path}, data_{name}")
+        tables.append(table.assign(block=k)); notes += said
+    for earlier, later in zip(tables, tables[1:]): later["model"] += earlier.model.max() + 1
+    table = pd.concat(tables, ignore_index=True)
+    if len(tables) > 1 and all(t.model.nunique() == 1 for t in tables): notes += _join_parts(table, "data blocks with atoms")
+    if len(tables) > 1 and table.model.nunique() > 1: notes.append(f"data blocks with atoms: {_listed([b for b, _ in with_atoms])}")
+    return table, notes
+
+def _atom_site(text, path):
+    "Rows of one data block. Author names and numbers where there are any, row by row; a label's where there is none."
+    if len(re.findall(r"(?im)^\s*_atom_site\.Cartn_x(?!\S)", text)) > 1: raise InputError(path, "_atom_site.Cartn_x twice in one data block", "one table of atoms")
+    cif = MMCIF2Dict(io.StringIO(_QUOTED.sub(lambda m: m[1] + _MARK + m[2] + m[1], text)))
+    site = {k.lower().removeprefix("_atom_site."): v for k, v in cif.items() if k.lower().startswith("_atom_site.")}
+    missing = [k for k in ("Cartn_x", "Cartn_y", "Cartn_z") if k.lower() not in site]
+    if missing: raise InputError(path, f"no _atom_site.{missing[0]}", "an mmCIF file with atoms")
+    if len(set(map(len, site.values()))) > 1: raise InputError(path, "columns of _atom_site of unequal length", "whole rows", "Is it a truncated file?")
+    where, n = lambda i: f"{path}, atom {i + 1}", len(site["cartn_x"])
     def column(*names, default=""):
-        for n in names:
-            if n in site: return site[n].where(~site[n].isin(["?", "."]), default)
-        return pd.Series(default, index=site.index, dtype=object)
-    number = lambda *names, default=0: pd.to_numeric(column(*names, default=default))
-    table = pd.DataFrame(dict(
-        name=column("label_atom_id", "auth_atom_id"), element=column("type_symbol"), altloc=column("label_alt_id"),
-        chain=column("auth_asym_id", "label_asym_id"), segment=column("label_asym_id"), residue_number=number("auth_seq_id", "label_seq_id").astype(int),
-        insertion_code=column("pdbx_PDB_ins_code"), residue_name=column("label_comp_id", "auth_comp_id"), hetero=column("group_PDB") == "HETATM",
-        occupancy=number("occupancy", default=1.).astype(float), b_factor=number("B_iso_or_equiv").astype(float), charge=number("pdbx_formal_charge").astype(int),
-        model=pd.factorize(column("pdbx_PDB_model_num", default="1"))[0], **{c: number(f"Cartn_{c}", default=np.nan).astype(float) for c in "xyz"}))
+        rows = zip(*(site[k.lower()] for k in names if k.lower() in site))
+        value = lambda row: next((v.lstrip(_MARK).strip() for v in row if v.strip() not in ("?", ".", "")), default)
+        return [value(row) for row in rows] if any(k.lower() in site for k in names) else [default]*n
+    model, chain, label = column("pdbx_PDB_model_num"), column("auth_asym_id", "label_asym_id"), column("label_asym_id")
+    name, residue, altloc, code = column("label_atom_id", "auth_atom_id"), column("label_comp_id", "auth_comp_id"), column("label_alt_id"), column("pdbx_PDB_ins_code")
+    numbers, lost = _residue_numbers(column("auth_seq_id", "label_seq_id"), list(zip(residue, code, label)), list(zip(name, altloc)), list(zip(chain, model)), where)
+    notes = [_warn(path, f"{_plural(lost, 'atom')} without a residue number: residues counted on")] if lost else []
+    segment, said = _whole_segments(label, chain, model, list(zip(numbers, code, residue)))
+    occupancy, few = _numbers_or(column("occupancy"), 1., "occupancy", path, where)
+    b_factor, fewer = _numbers_or(column("B_iso_or_equiv"), 0., "B-factor", path, where)
+    charge, least = _numbers_or(column("pdbx_formal_charge"), 0., "charge", path, where)
+    table = pd.DataFrame(dict(name=name, element=column("type_symbol"), altloc=altloc, chain=chain, segment=segment, residue_number=numbers, insertion_code=code, residue_name=residue,
+        hetero=[g.upper() == "HETATM" for g in column("group_PDB")], occupancy=occupancy, b_factor=b_factor, charge=np.rint(charge).astype(int), model=pd.factorize(pd.Series(model, dtype=object))[0], block=0))
+    for c in "xyz":
+        plain = [re.sub(r"\(\d+\)$", "", v) for v in column(f"Cartn_{c}")] # without the standard uncertainty
+        bad = next((i for i, v in enumerate(plain) if not _NUMBER.fullmatch(v)), None)
+        if bad is not None: raise InputError(where(bad), f"'{plain[bad]}' as {c}: a coordinate that is missing or not finite", "a number, Å")
+        table[c] = [float(v) for v in plain]
     table["element"] = _elements(table)
-    return table
+    return table, [*notes, *said, *few, *fewer, *least]
 
 # %% ../nbs/02_structure.ipynb #71af31a5
 _READERS = {".pdb": ("PDB", _read_pdb), ".ent": ("PDB", _read_pdb), ".cif": ("mmCIF", _read_cif), ".mmcif": ("mmCIF", _read_cif)}
+_LARGEST, _RATIO = 2_000_000_000, 100 # bytes, and unpacked over packed; the models of a virus or a cell stay far below both
 
 def _extension(path):
     "'.pdb', '.ent', '.cif' or '.mmcif' of `path`, seen through '.gz'."
@@ -159,34 +353,81 @@ def _extension(path):
     if suffix not in _READERS: raise InputError(path, f"the extension '{Path(path).suffix}'", "a structure file: .pdb, .ent, .cif or .mmcif, or one of these with .gz")
     return suffix
 
-def _read_text(path):
+def _read_bytes(path, most):
+    "Bytes of a file, unpacked if its name ends in .gz; never more than `most`."
+    packed, size = path.name.lower().endswith(".gz"), path.stat().st_size
+    most = min(most, _RATIO*size + 1_000_000) if packed else most
+    with (gzip.open if packed else open)(path, "rb") as f: data = f.read(most + 1) if packed or size <= most else b""
+    if len(data) > most or size > most: raise InputError(path, f"more than {most/1e6:.4g} MB" + (f" in {size/1e6:.2g} MB packed" if packed else ""), "a structure file")
+    return data
+
+def _decode(data):
+    "Text: UTF-8, or UTF-16 that says so, or else Latin-1, in which every byte is a letter. Lines end in line feeds."
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"): return _lines(data.decode("utf-16", errors="replace"))
+    try: return _lines(data.decode("utf-8-sig"))
+    except UnicodeDecodeError: return _lines(data.decode("latin-1"))
+
+def _lines(text): return text.replace("\r\n", "\n").replace("\r", "\n")
+
+def _read_text(path, most:int=_LARGEST): # bytes
     "Text of a file, unpacked if its name ends in .gz."
     path = Path(path)
     if not path.is_file(): raise InputError(path, "a folder" if path.is_dir() else "no such file", "a structure file (.pdb, .cif, either with .gz)")
-    try: return (gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()).decode(errors="replace")
-    except (OSError, EOFError, gzip.zlib.error) as e: raise InputError(path, f"bytes that do not unpack ({e})", "a file packed by gzip") from None
+    try: text = _decode(_read_bytes(path, most))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise InputError(path, f"bytes that do not unpack ({e})", "a file packed by gzip") from None
+    except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", "a structure file") from None
+    if "\0" in text: raise InputError(f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}", "a zero byte", "text", "The file is damaged, or of another kind.")
+    return text
 
-def read_atoms(path, # .pdb, .ent, .cif, .mmcif, or one of these with .gz
-              ) -> pd.DataFrame: # one row per atom, in file order; columns `ATOM_COLUMNS`, model (from 0), x, y, z (Å)
-    "Every atom of every model in a structure file, as a flat table."
+_FARTHEST = 1e5 # Å; a grid of an electron microscope is 3 mm, a cell 10 µm
+
+def _check_atoms(table, path):
+    "Refuse positions that no molecule has, and names that no format can hold."
+    xyz = table[list("xyz")].to_numpy(float)
+    far = np.flatnonzero(~(np.abs(xyz) <= _FARTHEST).all(1))
+    if len(far): raise InputError(f"{path}, atom {far[0] + 1}", f"a coordinate of {np.abs(xyz[far[0]]).max():.3g} Å", f"at most {_FARTHEST:.0e} Å")
+    for c in ("name", "altloc", "chain", "segment", "insertion_code", "residue_name"):
+        odd = next((v for v in table[c].unique() if not v.isprintable()), None)
+        if odd is not None: raise InputError(f"{path}, atom {(table[c] == odd).to_numpy().argmax() + 1}", f"{c.replace('_', ' ')} {odd!r}", "a name of printable characters")
+
+def _read(path):
+    "Atoms of a file, and in words what was not used or not plain."
     kind, reader = _READERS[_extension(path)]
     text = _read_text(path)
     if not text.strip(): raise InputError(path, "an empty file", f"a {kind} file with atoms")
     hint = "It looks like mmCIF: name it .cif." if kind == "PDB" and "_atom_site." in text else ""
-    try: table = reader(text)
+    if kind == "mmCIF" and re.search(r"(?m)^(ATOM  |HETATM)[ \d]{5} ", text) and "_atom_site." not in text: hint = "It looks like PDB: name it .pdb."
+    try: table, notes = reader(text, path)
+    except InputError as e: raise InputError(e.where, e.found, e.expected, hint or e.hint) from None
     except Exception as e: raise InputError(path, f"text that does not read as {kind} ({e})", f"a {kind} file", hint) from e
     if len(table) == 0: raise InputError(path, "no atoms", f"a {kind} file with atoms", hint)
-    bad = np.flatnonzero(~np.isfinite(table[["x", "y", "z"]].to_numpy()).all(1))
-    if len(bad): raise InputError(f"{path}, atom {bad[0] + 1}", "a coordinate that is missing or not finite", "three numbers, Å")
-    return table
+    _check_atoms(table, path)
+    return table, notes
+
+def read_atoms(path, # .pdb, .ent, .cif, .mmcif, or one of these with .gz
+              ) -> pd.DataFrame: # one row per atom, in file order; columns `ATOM_COLUMNS`, model and block (from 0), x, y, z (Å)
+    "Every atom of every model in a structure file, as a flat table. Nothing is merged or dropped; lines that look like atoms and are none are warned of."
+    return _read(path)[0]
 
 # %% ../nbs/02_structure.ipynb #c188ebe7
 def _runs(table):
-    "Number of the residue each row belongs to: a new one wherever chain, segment, number, insertion code or (no alternate location) name changes."
-    change = lambda c: (v := table[c].to_numpy())[1:] != v[:-1]
+    "Number of the residue each row belongs to: rows that follow each other with the same chain, segment, number, code and (no alternate location) name, and rows further on that complete it."
+    column = lambda c: table[c].to_numpy(object)
     alternates = (table.altloc != "").to_numpy()
-    new = change("chain") | change("segment") | change("residue_number") | change("insertion_code") | change("residue_name") & ~(alternates[1:] & alternates[:-1])
-    return np.concatenate([[0], np.cumsum(new)])
+    renamed = np.append(False, (column("residue_name")[1:] != column("residue_name")[:-1]) & ~(alternates[1:] & alternates[:-1]))[:len(table)]
+    at = [column(c) for c in ("chain", "segment", "residue_number", "insertion_code", "block") if c in table]
+    return _rejoined(_changes(*at, np.cumsum(renamed)), list(zip(*at[:4], column("residue_name"))), list(zip(column("name"), column("altloc"))))
+
+def _rejoined(run, identity, atoms):
+    "Runs of one identity without a common atom are one residue, written in two places."
+    starts = np.unique(run, return_index=True)[1]
+    if len(set(map(identity.__getitem__, starts))) == len(starts): return run
+    stops, out, home, filled = np.append(starts[1:], len(run)), np.arange(len(starts)), {}, {}
+    for r, (i, j) in enumerate(zip(starts, stops)):
+        mine, first = set(atoms[i:j]), home.get(identity[i])
+        if first is not None and not mine & filled[first]: out[r] = first; filled[first] |= mine
+        else: home[identity[i]] = r; filled[r] = mine
+    return np.unique(out, return_inverse=True)[1][run]
 
 def one_conformation(table:pd.DataFrame, # atoms, as from `read_atoms`
                     ) -> np.ndarray: # (A,) bool, True for the atoms to keep
@@ -207,8 +448,6 @@ def one_conformation(table:pd.DataFrame, # atoms, as from `read_atoms`
     return keep
 
 # %% ../nbs/02_structure.ipynb #6075df65
-WATERS = set("HOH WAT DOD H2O TIP TIP3 TIP4 TIP5 TP3 TIP3P SOL SPC SPCE OH2 T3P T4P".split())
-
 def _first(mask, run, n):
     "Row of the first True of each run, -1 where a run has none."
     rows, out = np.flatnonzero(mask)[::-1], np.full(n, -1)
@@ -264,6 +503,56 @@ def nearest_residue(xyz:np.ndarray, # (A, 3) positions, Å
     out[loose] = residue[anchors[where[nearest]]][molecule]
     return out
 
+# %% ../nbs/02_structure.ipynb #61c90842
+def _named(table, row):
+    "An atom in words."
+    t = table.iloc[row]
+    return f"{t.chain} {t.residue_number}{t.insertion_code} {t.residue_name} {t['name']}".strip()
+
+def _first_of(keys):
+    "Row of the first one with the same key, for each row."
+    first = {}
+    return np.array([first.setdefault(k, i) for i, k in enumerate(keys)])
+
+def _twice(table, run, path):
+    "Atoms that are there already: of the same name in the same residue and place, or copies of another chain's to the last digit, or a name too many in a standard residue. (A,) bool, and notes."
+    xyz, rows = table[list("xyz")].to_numpy(float), np.arange(len(table))
+    of = lambda *names: [table[c].tolist() for c in names]
+    again = np.zeros(len(table), bool)
+    for keys, near in ((of("chain", "segment", "residue_number", "insertion_code", "residue_name", "name"), 0.5), ([*of("residue_name", "name"), *np.rint(1000*xyz).T.tolist()], 0.01)):
+        first = _first_of(zip(*keys))
+        again |= (first < rows) & (np.linalg.norm(xyz - xyz[first], axis=1) < near)
+    first = _first_of(zip(run.tolist(), *of("name")))
+    standard = table.residue_name.map({n: bool(standard_residue(n)) for n in table.residue_name.unique()}).to_numpy(bool)
+    named = (first < rows) & ~again & standard
+    bead = np.flatnonzero(named & table.name.isin(["CA", "C1'", "C1*"]).to_numpy() & (np.linalg.norm(xyz - xyz[first], axis=1) > 2))
+    if len(bead): raise InputError(path, f"{_named(table, bead[0])} in several places", "a number of its own for every residue")
+    say = lambda mask, what: [_warn(path, f"{_plural(int(mask.sum()), 'atom')} {what} left out: the first is {_named(table, mask.argmax())}")] if mask.any() else []
+    return again | named, say(again, "that are there already") + say(named, "of a name that their residue has already")
+
+def _residue_keys(table, run):
+    "First row and identity of each residue, as other programs tell residues apart: chain, number, insertion code, and the name of a hetero residue."
+    first = np.unique(run, return_index=True)[1]
+    t = table.iloc[first]
+    return first, list(zip(t.chain, t.residue_number, t.insertion_code, np.where(t.hetero, t.residue_name, "")))
+
+def _distinct_chains(table, run, path):
+    "Chain names with which no two residues are the same: where numbers begin again, a chain A goes on as A2. (A,) names, and notes."
+    first, keys = _residue_keys(table, run)
+    if len(set(keys)) == len(keys): return table.chain.to_numpy(object), []
+    names, taken, seen, at, out, new = {}, set(table.chain), {}, None, [], []
+    part = list(zip(*(table[c].iloc[first] for c in ("chain", "segment", "block") if c in table)))
+    for key, p in zip(keys, part):
+        chain, key = key[0], key[1:]
+        options = names.setdefault(chain, [chain])
+        if p != at: current, at = chain, p
+        if key in seen.get(current, ()): current = next((c for c in options if key not in seen.get(c, ())), None)
+        if current is None:
+            current = next(c for k in range(2, len(keys) + 2) if (c := f"{chain}{k}") not in taken)
+            taken.add(current); options.append(current); new.append(f"'{current}' from residue {key[0]}{key[1]} on")
+        seen.setdefault(current, set()).add(key); out.append(current)
+    return np.array(out, object)[run], [_warn(path, f"residue numbers begin again within a chain, which goes on as another: {_listed(new)}")]
+
 # %% ../nbs/02_structure.ipynb #36b6f647
 @dataclass(frozen=True, eq=False, repr=False)
 class Structure:
@@ -303,17 +592,12 @@ class Structure:
 _RESIDUE_COLUMNS = ["chain", "residue_number", "insertion_code", "residue_name"]
 
 # %% ../nbs/02_structure.ipynb #9df2ae4e
-def _plural(n, word):
-    first, *rest = word.split(" ", 1)
-    return " ".join([str(n), first + ("" if n == 1 else "s"), *rest])
-
-def _listed(names, most=8): return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-def _select_model(table, path, model):
+def _select_model(table, path, model, notes=()):
     "Rows of one model; which one must be said if there are several."
     n = table.model.nunique()
-    if model is None and n > 1: raise InputError(path, f"{n} models", "one model, or which one to take", f"Say model=1 to model={n}; load_frames reads all of them.")
-    if model is not None and model not in range(1, n + 1): raise InputError(path, f"{_plural(n, 'model')}, and model={model} was asked for", f"a model from 1 to {n}")
+    of = "".join(f" ({note})" for note in notes if note.startswith("data blocks"))
+    if model is None and n > 1: raise InputError(path, f"{n} models{of}", "one model, or which one to take", f"Take one with model=K, K from 1 to {n}; in Python, load_frames reads all of them.")
+    if model is not None and model not in range(1, n + 1): raise InputError(path, f"{_plural(n, 'model')}{of}, and model={model} was asked for", f"a model from 1 to {n}")
     return np.flatnonzero((table.model == table.model.unique()[(model or 1) - 1]).to_numpy())
 
 def _residue_electrons(table, run, residues):
@@ -323,25 +607,37 @@ def _residue_electrons(table, run, residues):
     typed = {n: mean_electrons(n) for n in set(names[start]) if standard_residue(n)}
     return [typed[names[i]] if names[i] in typed else mean_electrons(names[i], element[i:j]) for i, j in zip(start, stop)]
 
+def _kept(table, path):
+    "The rows that count, sorted by residue, and notes on the others."
+    run = _runs(table)
+    order = np.argsort(run, kind="stable")
+    table, run = table.iloc[order], run[order]
+    water, single = table.residue_name.isin(WATERS).to_numpy(), one_conformation(table)
+    counts = ((len(np.unique(run[water])), "water"), (int((~single & ~water).sum()), "atom of another conformation"))
+    notes = [f"{_plural(n, word)} left out" for n, word in counts if n]
+    rows = np.flatnonzero(~water & single)
+    if len(rows) == 0: raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
+    again, said = _twice(table.iloc[rows], run[rows], path)
+    return order[rows[~again]], np.unique(run[rows[~again]], return_inverse=True)[1], notes + said
+
 def _build(table, path, on_missing):
     "Structure of one model's atoms, and the rows of `table` it kept."
     if on_missing not in ("warn", "error"): raise InputError("on_missing", f"'{on_missing}'", "'warn' or 'error'")
-    water = table.residue_name.isin(WATERS).to_numpy()
-    single = one_conformation(table)
-    run, rows = _runs(table), np.flatnonzero(~water & single)
-    counts = ((len(np.unique(run[water])), "water"), (int((~single & ~water).sum()), "atom of another conformation"))
-    notes = [f"{_plural(n, word)} left out" for n, word in counts if n]
-    if len(rows) == 0: raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
-    table, run = table.iloc[rows].reset_index(drop=True), np.unique(run[rows], return_inverse=True)[1]
-    xyz, beads = table[["x", "y", "z"]].to_numpy(), _beads(table, run, run.max() + 1)
-    notes += _missing_beads(table, run, beads, path, on_missing)
+    rows, run, notes = _kept(table, path)
+    table = table.iloc[rows].reset_index(drop=True)
+    table["chain"], said = _distinct_chains(table, run, path)
+    xyz = table[list("xyz")].to_numpy(np.float32).astype(float).round(3) # what a file will hold decides what is near and what is bonded
+    beads = _beads(table, run, run.max() + 1)
+    notes += said + _missing_beads(table, run, beads, path, on_missing) + _no_electrons(table, path)
     polymer = _polymer(table, xyz, run, beads)
     if not polymer.any(): raise InputError(path, "no residue with a Cα or C1′ atom", "at least one amino acid or nucleotide")
     residue, bead_atom = np.where(polymer, np.cumsum(polymer) - 1, -1)[run], beads[polymer]
+    if len(bead_atom) > 1 and np.ptp(xyz[bead_atom], axis=0).max() == 0: raise InputError(path, f"{len(bead_atom)} residues in one place", "a molecule that extends in space")
     owner = nearest_residue(xyz, residue, run, ~table.element.isin(["H", "D"]).to_numpy())
     electrons = _residue_electrons(table, run, np.flatnonzero(polymer))
     residues = table.iloc[bead_atom][_RESIDUE_COLUMNS].reset_index(drop=True)
-    structure = Structure(torch.tensor(xyz, dtype=torch.float32), torch.tensor(owner), torch.tensor(bead_atom), torch.tensor(electrons, dtype=torch.float32),
+    positions = torch.tensor(table[list("xyz")].to_numpy(float), dtype=torch.float32)
+    structure = Structure(positions, torch.tensor(owner), torch.tensor(bead_atom), torch.tensor(electrons, dtype=torch.float32),
         table[ATOM_COLUMNS].assign(carried=residue < 0), residues, _stem(path), tuple(notes))
     return structure, rows
 
@@ -354,8 +650,12 @@ def _missing_beads(table, run, beads, path, on_missing):
     named = _listed([f"{c} {n}{i} {r}".strip() for c, n, i, r in gone[_RESIDUE_COLUMNS].itertuples(index=False)])
     message = f"{_plural(len(gone), 'residue')} without a Cα or C1′ atom: {named}"
     if on_missing == "error": raise InputError(path, message, "every residue complete", 'on_missing="warn" carries their atoms with the nearest residue instead.')
-    warnings.warn(f"{path}: {message}; no bead for them, their atoms move with the nearest residue", stacklevel=4)
-    return [message]
+    return [message] if _warn(path, f"{message}; no bead for them, their atoms move with the nearest residue") else []
+
+def _no_electrons(table, path):
+    "Name the atoms of no known element: they are written, and scatter nothing."
+    bad = np.flatnonzero(atomic_numbers(table.element) == 0)
+    return [_warn(path, f"{_plural(len(bad), 'atom')} of no known element, without electrons: the first is {_named(table, bad[0])}")] if len(bad) else []
 
 def _stem(path): return Path(Path(path).name.removesuffix(".gz")).stem
 
@@ -365,8 +665,9 @@ def load_structure(path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz
                    on_missing:str="warn", # residue without Cα or C1′: "warn" and go on without a bead, or "error"
                   ) -> Structure:
     "Read an atomic model: a bead per residue, every other atom carried, waters and surplus conformations left out and counted in `notes`."
-    table = read_atoms(path)
-    return _build(table.iloc[_select_model(table, path, model)].reset_index(drop=True), path, on_missing)[0]
+    table, notes = _read(path)
+    structure, _ = _build(table.iloc[_select_model(table, path, model, notes)].reset_index(drop=True), path, on_missing)
+    return replace(structure, notes=(*notes, *structure.notes))
 
 # %% ../nbs/02_structure.ipynb #dca7f6fa
 def total_electrons(structure:Structure, # complete model
@@ -379,36 +680,67 @@ def load_frames(path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz; ev
                 on_missing:str="warn", # as in `load_structure`
                ) -> tuple[Structure, Tensor]: # the structure of model 1, and (F, A, 3) positions of its atoms in every model, Å
     "Read a multi-model file as one structure and its frames."
-    table = read_atoms(path)
+    table, notes = _read(path)
     models = [np.flatnonzero((table.model == m).to_numpy()) for m in table.model.unique()]
     first = table.iloc[models[0]].reset_index(drop=True)
-    identity = ["name", "altloc", "chain", "segment", "residue_number", "insertion_code", "residue_name"]
     for k, rows in enumerate(models[1:], 2):
         if len(rows) != len(first): raise InputError(f"{path}, model {k}", _plural(len(rows), "atom"), f"{len(first)}, as in model 1", "load_structure reads a single model.")
-        differ = (table[identity].to_numpy(object)[rows] != first[identity].to_numpy(object)).any(1)
-        if differ.any(): raise InputError(f"{path}, model {k}, atom {differ.argmax() + 1}", "another atom than in model 1", "the same atoms in the same order")
+        differ = (table[_ATOM_IDENTITY].to_numpy(object)[rows] != first[_ATOM_IDENTITY].to_numpy(object)).any(1)
+        if differ.any(): raise InputError(f"{path}, model {k}, atom {differ.argmax() + 1}", f"{_named(table, rows[differ.argmax()])}", f"{_named(first, differ.argmax())}, as in model 1")
     structure, kept = _build(first, path, on_missing)
-    xyz = table[["x", "y", "z"]].to_numpy(np.float32)
-    return structure, torch.from_numpy(np.stack([xyz[rows[kept]] for rows in models]))
+    xyz = table[list("xyz")].to_numpy(np.float32)
+    return replace(structure, notes=(*notes, *structure.notes)), torch.from_numpy(np.stack([xyz[rows[kept]] for rows in models]))
 
 # %% ../nbs/02_structure.ipynb #f8d4a1e4
+def _check_names(s, b_factors, path):
+    "Refuse what no file holds: names that are not printable, numbers that are none, and residues that nobody could tell apart."
+    for c in ("name", "element", "chain", "segment", "insertion_code", "residue_name"):
+        for v in s.atoms[c].unique():
+            if not isinstance(v, str) or not v.isprintable() or v != v.strip(): raise InputError(f"{path}, atom {_named(s.atoms, (s.atoms[c] == v).to_numpy().argmax())}", f"{c.replace('_', ' ')} {v!r}", "text of printable characters, without blanks at its ends")
+    for what, values in (("occupancy", s.atoms.occupancy.to_numpy(float)), ("B-factor", b_factors)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad): raise InputError(f"{path}, atom {_named(s.atoms, bad[0])}", f"{what} {values[bad[0]]}", "a number")
+    first, keys = _residue_keys(s.atoms, _runs(s.atoms))
+    again = np.flatnonzero(pd.Series(keys).duplicated())
+    if len(again): raise InputError(f"{path}, residue {_named(s.atoms, first[again[0]]).rsplit(' ', 1)[0]}", "another residue of this chain and number", "residues that a reader can tell apart")
+
 def _pdb_fit(atoms, xyz, b_factors, path):
     "Refuse what PDB columns cannot hold."
     longest = lambda c: max(atoms[c], key=len)
-    from_segment = (atoms.chain == atoms.segment).to_numpy()
-    chains = sorted({c for c, seg in zip(atoms.chain, from_segment) if len(c) > (4 if seg else 1)})
+    chains = sorted({c for c, seg in zip(atoms.chain, atoms.segment) if len(c) > (4 if c == seg else 2)})
     low, high, first, last = np.min(xyz), np.max(xyz), atoms.residue_number.min(), atoms.residue_number.max()
+    outside = lambda v, low, high: np.min(v) <= low - 0.005 or np.max(v) >= high + 0.005
+    foreign = [v for c in ("name", "element", "chain", "insertion_code", "residue_name") for v in atoms[c].unique() if not v.isascii()]
     checks = [
         (len(atoms) > 99_999, f"{len(atoms)} atoms", "at most 99999"),
         (len(xyz) > 9999, f"{len(xyz)} models", "at most 9999"),
-        (len(chains) > 0, f"chain '{_listed(chains)}'", "chain names of one letter"),
+        (len(chains) > 0, f"chain '{_listed(chains)}'", "chain names of one or two letters"),
+        (len(foreign) > 0, f"'{_listed(foreign)}'", "names of plain letters (ASCII)"),
         (first < -999 or last > 9999, f"residue numbers from {first} to {last}", "-999 to 9999"),
         (len(longest("residue_name")) > 3, f"residue name '{longest('residue_name')}'", "at most 3 letters"),
         (len(longest("name")) > 4, f"atom name '{longest('name')}'", "at most 4 letters"),
+        (len(longest("insertion_code")) > 1, f"insertion code '{longest('insertion_code')}'", "one letter"),
+        (len(longest("element")) > 2, f"element '{longest('element')}'", "at most 2 letters"),
+        (atoms.charge.abs().max() > 9, f"charge {atoms.charge.abs().max()}", "at most 9"),
         (low <= -999.9995 or high >= 9999.9995, f"coordinates from {low:.1f} to {high:.1f} Å", "-999.999 to 9999.999 Å"),
-        (np.min(b_factors) <= -99.995 or np.max(b_factors) >= 999.995, f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}", "-99.99 to 999.99")]
+        (outside(atoms.occupancy, -99.99, 999.99), f"occupancies from {atoms.occupancy.min():.3g} to {atoms.occupancy.max():.3g}", "-99.99 to 999.99"),
+        (outside(b_factors, -99.99, 999.99), f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}", "-99.99 to 999.99")]
     for fails, found, expected in checks:
         if fails: raise InputError(path, found, f"{expected}: the PDB format has fixed columns", "Write mmCIF: give the file a name that ends in .cif.")
+    fields = [f"{r:>3} {_pdb_chain(c):>1}" if len(c) < 2 else f"{r:>3}{_pdb_chain(c):>2}" for r, c in zip(atoms.residue_name, atoms.chain)]
+    names, back, _ = _names_and_chains(fields, atoms.residue_number.tolist())
+    lost = [c for c, b in zip(atoms.chain, back) if b != _pdb_chain(c)]
+    if lost: raise InputError(path, f"chain '{lost[0]}', which column 21 does not tell from a residue's name here", "chain names of one letter", "Write mmCIF: give the file a name that ends in .cif.")
+
+def fits_pdb(structure:Structure, # model
+             coords=None, # (A, 3) or (F, A, 3), Å; the structure's own if None
+            ) -> bool:
+    "Does the fixed-column format hold this model?"
+    xyz = structure.xyz if coords is None else torch.as_tensor(coords)
+    try: return _pdb_fit(structure.atoms, np.asarray(xyz.detach().cpu(), float).reshape(-1, structure.n_atoms, 3), structure.atoms.b_factor.to_numpy(), structure.name) is None
+    except InputError: return False
+
+def _pdb_chain(chain): return chain if len(chain) <= 2 else "" # longer ones are segment names, in columns 73 to 76
 
 def _lists(atoms):
     "Columns as plain lists: much quicker to walk through."
@@ -419,20 +751,19 @@ def _pdb_lines(s, b_factors):
     a = _lists(s.atoms)
     pad = lambda name, element: f" {name:<3}" if len(element) < 2 and len(name) < 4 else f"{name:<4}"
     sign = lambda q: f"{abs(q)}{'+' if q > 0 else '-'}" if q else ""
-    chain = [" " if len(c) != 1 else c for c in a.chain] # a chain that is a segment id is written as one
-    segment = [c if len(c) > 1 else "" for c in a.chain]
-    columns = zip(a.hetero, a.name, a.element, a.residue_name, chain, a.residue_number, a.insertion_code)
-    before = [f"{'HETATM' if h else 'ATOM  '}{i:>5} {pad(n, e)} {r:>3} {c}{k:>4}{ic:1}   " for i, (h, n, e, r, c, k, ic) in enumerate(columns, 1)]
+    segment = [c if len(c) > 2 else "" for c in a.chain]
+    columns = zip(a.hetero, a.name, a.element, a.residue_name, a.chain, a.residue_number, a.insertion_code)
+    before = [f"{'HETATM' if h else 'ATOM  '}{i:>5} {pad(n, e)} {r:>3}{_pdb_chain(c):>2}{k:>4}{ic:1}   " for i, (h, n, e, r, c, k, ic) in enumerate(columns, 1)]
     after = [f"{o:6.2f}{b:6.2f}      {g:<4}{e.upper():>2}{sign(q):<2}" for o, b, g, e, q in zip(a.occupancy, b_factors, segment, a.element, a.charge)]
     carried = np.array(a.carried)
     ends = np.append(np.array(a.chain[1:], object) != np.array(a.chain[:-1], object), True) & ~carried | np.append(carried[1:], True) & ~carried
     return before, [t + "\nTER" if end else t for t, end in zip(after, ends)]
 
 def _cif_word(text):
-    "A value quoted as CIF wants it; '.' if empty."
+    "A value quoted as CIF wants it; '.' if empty. A quote ends only where a blank follows it; a value that holds both kinds so is a text field."
     if text == "": return "."
-    quoted = re.search(r"[\s'\"#]", text) or text[0] in "_$[];" or text in ("?", ".") or re.match(r"(?i)data_|save_|loop_|stop_|global_", text)
-    return (f'"{text}"' if "'" in text else f"'{text}'") if quoted else text
+    if not (re.search(r"\s", text) or text[0] in "_$[];'\"#" or text in ("?", ".") or re.match(r"(?i)data_|save_|loop_|stop_|global_", text)): return text
+    return next((f"{q}{text}{q}" for q in "'\"" if not re.search(q + r"\s", text)), f"\n;{text}\n;\n")
 
 _CIF_COLUMNS = ("group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id pdbx_PDB_ins_code occupancy B_iso_or_equiv pdbx_formal_charge auth_seq_id auth_comp_id "
     "auth_asym_id auth_atom_id Cartn_x Cartn_y Cartn_z pdbx_PDB_model_num").split()
@@ -440,11 +771,11 @@ _CIF_COLUMNS = ("group_PDB id type_symbol label_atom_id label_alt_id label_comp_
 def _cif_lines(s, b_factors):
     "Text of each atom's row before the coordinates."
     a = _lists(s.atoms)
-    word = {t: _cif_word(t) for c in (a.name, a.residue_name, a.chain, a.segment, a.element) for t in set(c)}
+    word = {t: _cif_word(t) for c in (a.name, a.residue_name, a.chain, a.segment, a.element, a.insertion_code) for t in set(c)}
     within = (s.residues.groupby("chain", sort=False).cumcount() + 1).to_numpy()
     seq = np.where(a.carried, ".", within[s.residue_of_atom.cpu().numpy()].astype(str)).tolist()
     columns = zip(a.hetero, a.element, a.name, a.residue_name, a.segment, seq, a.insertion_code, a.occupancy, b_factors, a.charge, a.residue_number, a.chain)
-    return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} {ic or '?'} {o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
+    return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} {word[ic] if ic else '?'} {o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
         for i, (h, e, n, r, g, q, ic, o, b, z, k, c) in enumerate(columns, 1)]
 
 # %% ../nbs/02_structure.ipynb #c69562ee
@@ -458,17 +789,18 @@ def save_structure(structure:Structure, # what to write
     path, kind = Path(path), _extension(path)
     if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name, or overwrite=True")
     xyz = np.asarray((structure.xyz if coords is None else torch.as_tensor(coords)).detach().cpu(), dtype=np.float64)
-    if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (structure.n_atoms, 3):
+    if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (structure.n_atoms, 3) or xyz.size == 0:
         raise InputError("save_structure, coords", f"shape {xyz.shape}", f"({structure.n_atoms}, 3) or (F, {structure.n_atoms}, 3): all atoms, not beads")
     if not np.isfinite(xyz).all(): raise InputError("save_structure, coords", "numbers that are not finite", "positions in Å")
     xyz, b = xyz.reshape(-1, structure.n_atoms, 3), _atom_b_factors(structure, b_factors)
+    _check_names(structure, b, path)
     text = _pdb_text if kind in (".pdb", ".ent") else _cif_text
     with write_atomic(path) as tmp:
         lines = text(structure, xyz, b, path)
         if path.name.lower().endswith(".gz"):
             with open(tmp, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as f: f.writelines(l.encode() for l in lines)
         else:
-            with open(tmp, "w") as f: f.writelines(lines)
+            with open(tmp, "w", encoding="utf-8") as f: f.writelines(lines)
     return path
 
 def _atom_b_factors(s, b_factors):
@@ -494,6 +826,30 @@ def _cif_text(s, xyz, b_factors, path):
     for k, frame in enumerate(xyz.tolist(), 1): yield "\n".join([f"{p}{x:.3f} {y:.3f} {z:.3f} {k}" for p, (x, y, z) in zip(before, frame)]) + "\n"
     yield "#\n"
 
+# %% ../nbs/02_structure.ipynb #e4cb25ae
+def check_round_trip(structure:Structure, # model
+                    ) -> None: # or InputError, naming the atom
+    "Write a model as mmCIF, in memory, and read it back: refuse it unless every atom is the same, in name, place, electrons and the residue it moves with."
+    s, where = structure, f"model '{structure.name}'"
+    wanted = "a model that is the same when it has been written and read back"
+    _check_names(s, s.atoms.b_factor.to_numpy(float), where)
+    text = "".join(_cif_text(s, s.xyz.detach().cpu().double().numpy()[None], s.atoms.b_factor.to_numpy(), where))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again, _ = _build(_read_cif(text, where)[0], where, "warn")
+    A = min(s.n_atoms, again.n_atoms)
+    near = lambda column: lambda t: np.isclose(t.atoms[column].to_numpy(float)[:A], s.atoms[column].to_numpy(float)[:A], atol=0.0051, rtol=1e-6)
+    equal = lambda column: lambda t: t.atoms[column].to_numpy(object)[:A] == s.atoms[column].to_numpy(object)[:A]
+    checks = {c: equal(c) for c in ("name", "residue_name", "chain", "residue_number", "insertion_code", "hetero", "element", "charge", "carried")} | {c: near(c) for c in ("occupancy", "b_factor")}
+    checks["position"] = lambda t: (t.xyz[:A] - s.xyz[:A].detach().cpu()).abs().numpy().max(1) <= 5.1e-4 + 1e-6*np.abs(s.xyz[:A].detach().cpu().numpy()).max(1)
+    checks["electrons"] = lambda t: (t.atom_electrons[:A] == s.atom_electrons[:A].cpu()).numpy()
+    checks["residue it moves with"] = lambda t: (t.residue_of_atom[:A] == s.residue_of_atom[:A].cpu()).numpy()
+    for what, same in checks.items():
+        bad = np.flatnonzero(~np.asarray(same(again), bool))
+        if len(bad): raise InputError(f"{where}, atom {_named(s.atoms, bad[0])}", f"another {what.replace('_', ' ')} when it is read back", wanted)
+    if again.n_atoms != s.n_atoms: raise InputError(where, f"{s.n_atoms} atoms written and {again.n_atoms} read back", wanted)
+    if not torch.equal(again.bead_atom, s.bead_atom.cpu()): raise InputError(where, f"{s.n_beads} beads written, and others read back", wanted)
+
 # %% ../nbs/02_structure.ipynb #a8e06741
 def bonded_pairs(structure:Structure, # beads and atoms
                 ) -> Tensor: # (P, 2) long, bead indices i, i+1
@@ -514,7 +870,7 @@ def select_residues(structure:Structure, # where to look
     "Bead indices of a chain, or of a range of its residue numbers (insertion codes included)."
     of = structure.residues
     rows = of[of.chain == chain]
-    if len(rows) == 0: raise InputError(f"chain '{chain}'", f"no such chain in '{structure.name}'", f"one of {_listed([repr(c) for c in of.chain.unique()], 30)}")
+    if len(rows) == 0: raise InputError(f"chain '{chain}'", f"no such chain in '{structure.name}'", nearest(repr(chain), map(repr, of.chain.unique()), 30))
     low, high = rows.residue_number.min(), rows.residue_number.max()
     inside = rows[rows.residue_number.between(low if start is None else start, high if stop is None else stop)]
     if len(inside) == 0: raise InputError(f"residues {start} to {stop} of chain '{chain}'", "none", f"numbers from {low} to {high}")
@@ -531,7 +887,9 @@ def structure_from_beads(beads:Tensor, # (R, 3) positions, Å
     spread = lambda v, default: [v or default]*R if v is None or isinstance(v, str) else list(v)
     names, chains = spread(residue_names, "ALA"), spread(chains, "A")
     if tuple(beads.shape) != (R, 3) or R == 0: raise InputError("structure_from_beads, beads", f"shape {tuple(beads.shape)}", "(R, 3) with R > 0")
+    if not beads.isfinite().all(): raise InputError("structure_from_beads, beads", "numbers that are not finite", "positions in Å")
     for what, v in (("residue_names", names), ("chains", chains)):
+        if not all(isinstance(n, str) for n in v): raise InputError(f"structure_from_beads, {what}", repr(next(n for n in v if not isinstance(n, str))), "text")
         if len(v) != R: raise InputError(f"structure_from_beads, {what}", f"{len(v)} values", f"{R}, one per bead, or a single one")
     nucleotide = [len(standard_residue(n) or "XXX") < 3 for n in names]
     atoms = pd.DataFrame(dict(name=["C1'" if n else "CA" for n in nucleotide], element="C", altloc="", chain=chains, segment="", residue_number=0, insertion_code="", residue_name=names,
@@ -546,7 +904,7 @@ _BACKBONE, _PHOSPHATE = frozenset("N CA C O OXT OT1 OT2 CB".split()), frozenset(
 
 def _part_of_atom(s): # (A,) 0, 1 or 2
     "Which part of its residue an atom belongs to."
-    name, nucleic = s.atoms.name.to_numpy(), np.isin(s.atoms.name.to_numpy()[s.bead_atom.numpy()], ["C1'", "C1*"])[s.residue_of_atom.numpy()]
+    name, nucleic = s.atoms.name.to_numpy(), np.isin(s.atoms.name.to_numpy()[s.bead_atom.cpu().numpy()], ["C1'", "C1*"])[s.residue_of_atom.cpu().numpy()]
     sugar = np.array([n.endswith(("'", "*")) for n in name])
     part = np.where(nucleic, np.where(np.isin(name, list(_PHOSPHATE)), 0, np.where(sugar, 1, 2)), ~np.isin(name, list(_BACKBONE)))
     return np.where(s.atoms.carried, 0, part).astype(int)
@@ -557,7 +915,7 @@ def scattering_parts(structure:Structure, # nominal model
     s, Z = structure, structure.atom_electrons.double()
     part, residue, heavy = torch.from_numpy(_part_of_atom(s)), s.residue_of_atom.cpu(), (Z > 1).cpu()
     run = torch.from_numpy(_runs(s.atoms))
-    protein = torch.from_numpy(~np.isin(s.atoms.name.to_numpy()[s.bead_atom.numpy()], ["C1'", "C1*"]))[residue]
+    protein = torch.from_numpy(~np.isin(s.atoms.name.to_numpy()[s.bead_atom.cpu().numpy()], ["C1'", "C1*"]))[residue]
     side = torch.zeros(s.n_beads).index_add(0, residue, (heavy & (part == 1) & protein).float())
     part = torch.where(protein & (side < 3)[residue], 0, part)
     key = torch.stack([residue, torch.tensor(s.atoms.carried.to_numpy(), dtype=torch.long), run, part], 1)[heavy]
