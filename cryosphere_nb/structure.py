@@ -79,9 +79,9 @@ ATOM_COLUMNS = "name element altloc chain segment residue_number insertion_code 
 _ATOM_RECORD = re.compile(r"(?i)ATOM[ \d*]{2}|HETAT[M\d*]") # a serial number of six digits takes the last letter's place
 _LIKE_ATOM = re.compile(r"(?:-?\d{1,4}\.\d{3} *){3}")
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
-_RECORDS = frozenset("""HEADER OBSLTE TITLE SPLIT SPLT CAVEAT COMPND SOURCE KEYWDS EXPDTA NUMMDL MDLTYP AUTHOR REVDAT SPRSDE JRNL REMARK DBREF DBREF1 DBREF2 SEQADV SEQRES MODRES FTNOTE
-    HET HETNAM HETSYN FORMUL HELIX SHEET TURN SSBOND LINK LINKR HYDBND SLTBRG CISPEP SITE CRYST1 ORIGX1 ORIGX2 ORIGX3 SCALE1 SCALE2 SCALE3 MTRIX1 MTRIX2 MTRIX3 TVECT MODEL ENDMDL ANISOU
-    SIGATM SIGUIJ TER CONECT MASTER USER END""".split())
+_RECORDS = frozenset("""HEADER OBSLTE TITLE SPLIT SPLT CAVEAT COMPND SOURCE KEYWDS EXPDTA NUMMDL MDLTYP AUTHOR REVDAT SPRSDE JRNL REMARK DBREF
+    DBREF1 DBREF2 SEQADV SEQRES MODRES FTNOTE HET HETNAM HETSYN FORMUL HELIX SHEET TURN SSBOND LINK LINKR HYDBND SLTBRG CISPEP SITE CRYST1 ORIGX1 ORIGX2
+    ORIGX3 SCALE1 SCALE2 SCALE3 MTRIX1 MTRIX2 MTRIX3 TVECT MODEL ENDMDL ANISOU SIGATM SIGUIJ TER CONECT MASTER USER END""".split())
 
 def _plural(n, word):
     first, *rest = word.split(" ", 1)
@@ -104,7 +104,7 @@ def _in_columns(line):
     serial = min(pushed, max(0, len(re.match(r"\s*\d*", line[6:])[0]) - 5))
     back, more = line[:6] + line[6 + serial:], pushed - serial
     if more and not _digits(back[22:26 + more]): return line, line[22:26] # pushed by something else: the coordinates will not read
-    if not more and len(back[22:27].strip()) == 5 and _digits(back[22:27]): return back[:26] + " " + back[27:], back[22:27] # in the insertion code's column
+    if not more and len(back[22:27].strip()) == 5 and _digits(back[22:27]): return back[:26] + " " + back[27:], back[22:27] # the code's column, too
     return back[:26] + back[26 + more:], back[22:26 + more]
 
 def _position(line, where):
@@ -112,11 +112,11 @@ def _position(line, where):
     fields = line[30:38], line[38:46], line[46:54]
     if len(line) < 54: raise InputError(where, f"an ATOM line of {len(line)} characters", "at least 54: the coordinates are in columns 31 to 54")
     whole = _has_dots(line) and _digits(line[51:54]) or line[27:54].split() == [f.strip() for f in fields] and line[54:55] in ("", " ")
-    if not whole or not all(map(_NUMBER.fullmatch, fields)): raise InputError(where, f"'{line[30:54]}' as coordinates", "three numbers in columns 31 to 54")
-    return tuple(map(float, fields))
+    if whole and all(map(_NUMBER.fullmatch, fields)): return tuple(map(float, fields))
+    raise InputError(where, f"'{line[30:54]}' as coordinates", "three numbers in columns 31 to 54")
 
-def _pdb_records(text, path):
-    "The atom lines of a PDB file as (line number, columns, residue number, model, block), and what is said about the others. ENDMDL and END close a model, TER a block."
+def _pdb_records(text, path): # atom lines as (line number, columns, residue number, model, block); notes on other lines; are there MODEL records?
+    "The lines of a PDB file. ENDMDL and END close a model, TER a block."
     atoms, unknown, alike, frames, closed, model, block = [], [], [], False, False, 0, 0
     for n, line in enumerate(text.split("\n"), 1):
         if _ATOM_RECORD.match(line[:6].ljust(6)):
@@ -124,7 +124,8 @@ def _pdb_records(text, path):
             atoms.append((n, *_in_columns(line), model, block))
             continue
         record = (line[:6].upper().split() or [""])[0]
-        if record in ("TER", "MODEL", "ENDMDL", "END"): block, closed, frames = block + 1, closed or record != "TER", frames or "MDL" in record or record == "MODEL"
+        if record in ("TER", "MODEL", "ENDMDL", "END"):
+            block, closed, frames = block + 1, closed or record != "TER", frames or record in ("MODEL", "ENDMDL")
         elif record and record not in _RECORDS: (alike if _LIKE_ATOM.search(line) else unknown).append((n, record))
     named = lambda lines: _listed([f"line {n} '{r}'" for n, r in lines], 3)
     notes = [_warn(path, f"{_plural(len(alike), 'line')} with coordinates not used, as no record ATOM or HETATM: {named(alike)}")] if alike else []
@@ -136,7 +137,7 @@ WATERS = set("HOH WAT DOD H2O TIP TIP3 TIP4 TIP5 TP3 TIP3P SOL SPC SPCE OH2 T3P 
 
 def _two_letters(residues, # columns 18 to 22 of one residue after the other
                 ) -> bool:
-    "Does column 21 belong to the chain (Phenix, PyMOL, ChimeraX), or is it the fourth letter of a residue's name (CHARMM, GROMACS)? The file's own residues decide."
+    "Does column 21 belong to the chain, or is it the fourth letter of a residue's name? The file's own residues decide."
     def vote(f): # 2: certainly the chain's letter, 1: probably
         if f[3:4] == " " or f[4:5].strip() == "" or not standard_residue(f[:3]): return 0
         return 2 if " " in f[:3] else int(not standard_residue(f[:4]) and f[:4] not in WATERS)
@@ -181,14 +182,14 @@ def _residue_numbers(texts, # (A,) as written
                      where, # of an atom, for errors
                     ): # (A,) numbers, and how many were missing
     "Residue numbers: plain, pushed beyond their columns, hybrid-36, hexadecimal, begun again after 9999; where there is none, residues are counted."
-    if all(re.fullmatch(r"\s*-?\d{1,9}\s*", t, re.ASCII) for t in set(texts)) and not any(t.strip() == "9999" for t in set(texts)): return [int(t) for t in texts], 0
+    if all(re.fullmatch(r"\s*-?\d{1,9}\s*", t, re.ASCII) and t.strip() != "9999" for t in set(texts)): return [int(t) for t in texts], 0
     out, missing, before, seen, counter = [], 0, None, set(), None
     for i, text in enumerate(map(str.strip, texts)):
         if before is None or parts[i] != before[0]: counter, seen, before = _Counter(), set(), None
         absent, here = text.strip("*") == "", (parts[i], text, residues[i])
         if here != before or absent and atoms[i] in seen:
             seen = set()
-            if counter.read(text) is None: raise InputError(where(i), f"residue number '{text}'", "a number", "Beyond 9999: hybrid-36, hexadecimal, five digits, or starting again.")
+            if counter.read(text) is None: raise InputError(where(i), f"residue number '{text}'", "a number; beyond 9999 hybrid-36 or hexadecimal")
         seen.add(atoms[i]); out.append(counter.last); missing += absent; before = here
     return out, missing
 
@@ -203,7 +204,7 @@ def _whole_segments(segment, # (A,) as written
                     parts, # (A,) model and block
                     residue, # (A,) number, insertion code and name of the residue
                    ): # (A,) segment names, and what there is to say
-    "A segment does not begin inside of a residue. Where the names say so, they are dropped if the chain has a name, else each residue gets its first one."
+    "A segment does not begin inside of a residue. Where it does, its names are dropped if the chain has one; else each residue gets its first."
     segment, part = np.asarray(segment, object), _changes(chain, parts)
     run = _changes(part, residue)
     inside = (run[1:] == run[:-1]) & (segment[1:] != segment[:-1])
@@ -229,10 +230,13 @@ def _numbers_or(texts, # as written
     known, odd = {t: default if t.strip() in ("", "?", ".") else float(t) if _NUMBER.fullmatch(t) else np.nan for t in set(texts)}, []
     for i, t in enumerate(texts) if not all(abs(v) < 1e6 for v in known.values()) else ():
         if abs(known[t]) < 1e6: continue
-        if np.isnan(known[t]) and not re.fullmatch(r"(?i)\s*(\*+|[-+]?(nan|inf(inity)?))\s*", t): raise InputError(where(i), f"{what} '{t.strip()}'", "a number")
+        if np.isnan(known[t]) and not re.fullmatch(r"(?i)\s*(\*+|[-+]?(nan|inf(inity)?))\s*", t):
+            raise InputError(where(i), f"{what} '{t.strip()}'", "a number")
         odd.append(i)
-    notes = [_warn(path, f"{_plural(len(odd), 'atom')} with a {what} that is no number, taken as {default:g}: the first is {where(odd[0])}, '{texts[odd[0]].strip()}'")] if odd else []
-    return [known[t] if abs(known[t]) < 1e6 else default for t in texts], notes
+    values = [known[t] if abs(known[t]) < 1e6 else default for t in texts]
+    if not odd: return values, []
+    first = f"{where(odd[0])}, '{texts[odd[0]].strip()}'".removeprefix(f"{path}, ")
+    return values, [_warn(path, f"{_plural(len(odd), 'atom')} with no number as {what}, taken as {default:g}: the first is {first}")]
 
 def _read_pdb(text, path):
     "Rows of a PDB file's atoms, and what there is to say about its lines."
@@ -249,8 +253,10 @@ def _read_pdb(text, path):
     segments, said = _whole_segments(written, chains, list(zip(model, block)), list(zip(numbers, insertion_code, names)))
     occupancy, few = _numbers_or([l[54:60] for l in lines], 1., "occupancy", path, where)
     b_factor, fewer = _numbers_or([l[60:66] for l in lines], 0., "B-factor", path, where)
-    table = pd.DataFrame(dict(name=fullname, element=of(76, 78), altloc=altloc, chain=[c or s for c, s in zip(chains, segments)], segment=segments, residue_number=numbers,
-        insertion_code=insertion_code, residue_name=names, hetero=[l[:1] in "Hh" for l in lines], occupancy=occupancy, b_factor=b_factor, charge=[_charge(l[78:80]) for l in lines], model=model, block=block))
+    chain, hetero, charge = [c or s for c, s in zip(chains, segments)], [l[:1] in "Hh" for l in lines], [_charge(l[78:80]) for l in lines]
+    table = pd.DataFrame(dict(name=fullname, element=of(76, 78), altloc=altloc, chain=chain, segment=segments, residue_number=numbers,
+        insertion_code=insertion_code, residue_name=names, hetero=hetero, occupancy=occupancy, b_factor=b_factor, charge=charge))
+    table["model"], table["block"] = model, block
     table[list("xyz")] = [_position(l, where(i)) for i, l in enumerate(lines)]
     table["element"] = _elements(table)
     table["name"] = table.name.str.strip()
@@ -301,7 +307,8 @@ def _read_cif(text, path):
     with_atoms = [b for b in blocks if re.search(r"(?i)_atom_site\.", b[1])]
     if not with_atoms: raise InputError(path, "no _atom_site.Cartn_x", "an mmCIF file with atoms")
     notes = [_warn(path, "spheres (_ihm_sphere_obj_site) not used")] if re.search(r"(?i)_ihm_sphere_obj_site\.", text) else []
-    if len(blocks) > len(with_atoms): notes.append(f"{_plural(len(blocks) - len(with_atoms), 'data block')} without atoms not used: {_listed([b for b, t in blocks if (b, t) not in with_atoms])}")
+    others = [b[0] for b in blocks if b not in with_atoms]
+    if others: notes.append(f"{_plural(len(others), 'data block')} without atoms not used: {_listed(others)}")
     tables = []
     for k, (name, body) in enumerate(with_atoms):
         table, said = _atom_site(body, path if len(with_atoms) == 1 else f"{path}, data_{name}")
@@ -314,27 +321,31 @@ def _read_cif(text, path):
 
 def _atom_site(text, path):
     "Rows of one data block. Author names and numbers where there are any, row by row; a label's where there is none."
-    if len(re.findall(r"(?im)^\s*_atom_site\.Cartn_x(?!\S)", text)) > 1: raise InputError(path, "_atom_site.Cartn_x twice in one data block", "one table of atoms")
+    twice = len(re.findall(r"(?im)^\s*_atom_site\.Cartn_x(?!\S)", text)) > 1
+    if twice: raise InputError(path, "_atom_site.Cartn_x twice in one data block", "one table of atoms")
     cif = MMCIF2Dict(io.StringIO(_QUOTED.sub(lambda m: m[1] + _MARK + m[2] + m[1], text)))
     site = {k.lower().removeprefix("_atom_site."): v for k, v in cif.items() if k.lower().startswith("_atom_site.")}
     missing = [k for k in ("Cartn_x", "Cartn_y", "Cartn_z") if k.lower() not in site]
     if missing: raise InputError(path, f"no _atom_site.{missing[0]}", "an mmCIF file with atoms")
-    if len(set(map(len, site.values()))) > 1: raise InputError(path, "columns of _atom_site of unequal length", "whole rows", "Is it a truncated file?")
+    if len(set(map(len, site.values()))) > 1:
+        raise InputError(path, "columns of _atom_site of unequal length", "whole rows", "Is it a truncated file?")
     where, n = lambda i: f"{path}, atom {i + 1}", len(site["cartn_x"])
     def column(*names, default=""):
         rows = zip(*(site[k.lower()] for k in names if k.lower() in site))
         value = lambda row: next((v.lstrip(_MARK).strip() for v in row if v.strip() not in ("?", ".", "")), default)
         return [value(row) for row in rows] if any(k.lower() in site for k in names) else [default]*n
     model, chain, label = column("pdbx_PDB_model_num"), column("auth_asym_id", "label_asym_id"), column("label_asym_id")
-    name, residue, altloc, code = column("label_atom_id", "auth_atom_id"), column("label_comp_id", "auth_comp_id"), column("label_alt_id"), column("pdbx_PDB_ins_code")
-    numbers, lost = _residue_numbers(column("auth_seq_id", "label_seq_id"), list(zip(residue, code, label)), list(zip(name, altloc)), list(zip(chain, model)), where)
+    name, residue = column("label_atom_id", "auth_atom_id"), column("label_comp_id", "auth_comp_id")
+    altloc, code, written = column("label_alt_id"), column("pdbx_PDB_ins_code"), column("auth_seq_id", "label_seq_id")
+    numbers, lost = _residue_numbers(written, list(zip(residue, code, label)), list(zip(name, altloc)), list(zip(chain, model)), where)
     notes = [_warn(path, f"{_plural(lost, 'atom')} without a residue number: residues counted on")] if lost else []
     segment, said = _whole_segments(label, chain, model, list(zip(numbers, code, residue)))
     occupancy, few = _numbers_or(column("occupancy"), 1., "occupancy", path, where)
     b_factor, fewer = _numbers_or(column("B_iso_or_equiv"), 0., "B-factor", path, where)
     charge, least = _numbers_or(column("pdbx_formal_charge"), 0., "charge", path, where)
-    table = pd.DataFrame(dict(name=name, element=column("type_symbol"), altloc=altloc, chain=chain, segment=segment, residue_number=numbers, insertion_code=code, residue_name=residue,
-        hetero=[g.upper() == "HETATM" for g in column("group_PDB")], occupancy=occupancy, b_factor=b_factor, charge=np.rint(charge).astype(int), model=pd.factorize(pd.Series(model, dtype=object))[0], block=0))
+    hetero, frame = [g.upper() == "HETATM" for g in column("group_PDB")], pd.factorize(pd.Series(model, dtype=object))[0]
+    table = pd.DataFrame(dict(name=name, element=column("type_symbol"), altloc=altloc, chain=chain, segment=segment, residue_number=numbers,
+        insertion_code=code, residue_name=residue, hetero=hetero, occupancy=occupancy, b_factor=b_factor, charge=np.rint(charge).astype(int), model=frame, block=0))
     for c in "xyz":
         plain = [re.sub(r"\(\d+\)$", "", v) for v in column(f"Cartn_{c}")] # without the standard uncertainty
         bad = next((i for i, v in enumerate(plain) if not _NUMBER.fullmatch(v)), None)
@@ -358,8 +369,8 @@ def _read_bytes(path, most):
     packed, size = path.name.lower().endswith(".gz"), path.stat().st_size
     most = min(most, _RATIO*size + 1_000_000) if packed else most
     with (gzip.open if packed else open)(path, "rb") as f: data = f.read(most + 1) if packed or size <= most else b""
-    if len(data) > most or size > most: raise InputError(path, f"more than {most/1e6:.4g} MB" + (f" in {size/1e6:.2g} MB packed" if packed else ""), "a structure file")
-    return data
+    if len(data) <= most and (packed or size <= most): return data
+    raise InputError(path, f"more than {most/1e6:.4g} MB" + (f", packed into {size/1e6:.2g}" if packed else ""), "a structure file")
 
 def _decode(data):
     "Text: UTF-8, or UTF-16 that says so, or else Latin-1, in which every byte is a letter. Lines end in line feeds."
@@ -376,8 +387,9 @@ def _read_text(path, most:int=_LARGEST): # bytes
     try: text = _decode(_read_bytes(path, most))
     except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise InputError(path, f"bytes that do not unpack ({e})", "a file packed by gzip") from None
     except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", "a structure file") from None
-    if "\0" in text: raise InputError(f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}", "a zero byte", "text", "The file is damaged, or of another kind.")
-    return text
+    if "\0" not in text: return text
+    line = text.count("\n", 0, text.index("\0")) + 1
+    raise InputError(f"{path}, line {line}", "a zero byte", "text", "The file is damaged, or of another kind.")
 
 _FARTHEST = 1e5 # Å; a grid of an electron microscope is 3 mm, a cell 10 µm
 
@@ -387,8 +399,9 @@ def _check_atoms(table, path):
     far = np.flatnonzero(~(np.abs(xyz) <= _FARTHEST).all(1))
     if len(far): raise InputError(f"{path}, atom {far[0] + 1}", f"a coordinate of {np.abs(xyz[far[0]]).max():.3g} Å", f"at most {_FARTHEST:.0e} Å")
     for c in ("name", "altloc", "chain", "segment", "insertion_code", "residue_name"):
-        odd = next((v for v in table[c].unique() if not v.isprintable()), None)
-        if odd is not None: raise InputError(f"{path}, atom {(table[c] == odd).to_numpy().argmax() + 1}", f"{c.replace('_', ' ')} {odd!r}", "a name of printable characters")
+        for odd in [v for v in table[c].unique() if not v.isprintable()]:
+            atom = (table[c] == odd).to_numpy().argmax() + 1
+            raise InputError(f"{path}, atom {atom}", f"{c.replace('_', ' ')} {odd!r}", "a name of printable characters")
 
 def _read(path):
     "Atoms of a file, and in words what was not used or not plain."
@@ -406,12 +419,12 @@ def _read(path):
 
 def read_atoms(path, # .pdb, .ent, .cif, .mmcif, or one of these with .gz
               ) -> pd.DataFrame: # one row per atom, in file order; columns `ATOM_COLUMNS`, model and block (from 0), x, y, z (Å)
-    "Every atom of every model in a structure file, as a flat table. Nothing is merged or dropped; lines that look like atoms and are none are warned of."
+    "Every atom of every model in a structure file, as a flat table; nothing is merged or dropped."
     return _read(path)[0]
 
 # %% ../nbs/02_structure.ipynb #c188ebe7
 def _runs(table):
-    "Number of the residue each row belongs to: rows that follow each other with the same chain, segment, number, code and (no alternate location) name, and rows further on that complete it."
+    "Number of each row's residue: a new one where chain, segment, number, code or (no alternate) name changes, but for rows that complete an earlier one."
     column = lambda c: table[c].to_numpy(object)
     alternates = (table.altloc != "").to_numpy()
     renamed = np.append(False, (column("residue_name")[1:] != column("residue_name")[:-1]) & ~(alternates[1:] & alternates[:-1]))[:len(table)]
@@ -515,20 +528,20 @@ def _first_of(keys):
     return np.array([first.setdefault(k, i) for i, k in enumerate(keys)])
 
 def _twice(table, run, path):
-    "Atoms that are there already: of the same name in the same residue and place, or copies of another chain's to the last digit, or a name too many in a standard residue. (A,) bool, and notes."
+    "Atoms that are there already, (A,) bool, and notes on them."
     xyz, rows = table[list("xyz")].to_numpy(float), np.arange(len(table))
     of = lambda *names: [table[c].tolist() for c in names]
-    again = np.zeros(len(table), bool)
-    for keys, near in ((of("chain", "segment", "residue_number", "insertion_code", "residue_name", "name"), 0.5), ([*of("residue_name", "name"), *np.rint(1000*xyz).T.tolist()], 0.01)):
-        first = _first_of(zip(*keys))
-        again |= (first < rows) & (np.linalg.norm(xyz - xyz[first], axis=1) < near)
-    first = _first_of(zip(run.tolist(), *of("name")))
+    same = _first_of(zip(*of("chain", "segment", "residue_number", "insertion_code", "residue_name", "name")))
+    copy = _first_of(zip(*of("residue_name", "name"), *np.rint(1000*xyz).T.tolist()))
+    again = (same < rows) & (np.linalg.norm(xyz - xyz[same], axis=1) < 0.5) | (copy < rows)
+    first = _first_of(zip(run.tolist(), *of("name"))) # of a name in a residue
     standard = table.residue_name.map({n: bool(standard_residue(n)) for n in table.residue_name.unique()}).to_numpy(bool)
     named = (first < rows) & ~again & standard
     bead = np.flatnonzero(named & table.name.isin(["CA", "C1'", "C1*"]).to_numpy() & (np.linalg.norm(xyz - xyz[first], axis=1) > 2))
     if len(bead): raise InputError(path, f"{_named(table, bead[0])} in several places", "a number of its own for every residue")
-    say = lambda mask, what: [_warn(path, f"{_plural(int(mask.sum()), 'atom')} {what} left out: the first is {_named(table, mask.argmax())}")] if mask.any() else []
-    return again | named, say(again, "that are there already") + say(named, "of a name that their residue has already")
+    said = [(again, "that are there already"), (named, "of a name that their residue has already")]
+    notes = [f"{_plural(int(mask.sum()), 'atom')} {what} left out: the first is {_named(table, mask.argmax())}" for mask, what in said if mask.any()]
+    return again | named, [_warn(path, note) for note in notes]
 
 def _residue_keys(table, run):
     "First row and identity of each residue, as other programs tell residues apart: chain, number, insertion code, and the name of a hetero residue."
@@ -596,8 +609,11 @@ def _select_model(table, path, model, notes=()):
     "Rows of one model; which one must be said if there are several."
     n = table.model.nunique()
     of = "".join(f" ({note})" for note in notes if note.startswith("data blocks"))
-    if model is None and n > 1: raise InputError(path, f"{n} models{of}", "one model, or which one to take", f"Take one with model=K, K from 1 to {n}; in Python, load_frames reads all of them.")
-    if model is not None and model not in range(1, n + 1): raise InputError(path, f"{_plural(n, 'model')}{of}, and model={model} was asked for", f"a model from 1 to {n}")
+    if model is None and n > 1:
+        hint = f"Take one with model=K, K from 1 to {n}; in Python, load_frames reads all of them."
+        raise InputError(path, f"{n} models{of}", "one model, or which one to take", hint)
+    if model is not None and (isinstance(model, bool) or model not in range(1, n + 1)):
+        raise InputError(path, f"{_plural(n, 'model')}{of}, and model={model} was asked for", f"a model from 1 to {n}")
     return np.flatnonzero((table.model == table.model.unique()[(model or 1) - 1]).to_numpy())
 
 def _residue_electrons(table, run, residues):
@@ -632,7 +648,8 @@ def _build(table, path, on_missing):
     polymer = _polymer(table, xyz, run, beads)
     if not polymer.any(): raise InputError(path, "no residue with a Cα or C1′ atom", "at least one amino acid or nucleotide")
     residue, bead_atom = np.where(polymer, np.cumsum(polymer) - 1, -1)[run], beads[polymer]
-    if len(bead_atom) > 1 and np.ptp(xyz[bead_atom], axis=0).max() == 0: raise InputError(path, f"{len(bead_atom)} residues in one place", "a molecule that extends in space")
+    point = len(bead_atom) > 1 and np.ptp(xyz[bead_atom], axis=0).max() == 0
+    if point: raise InputError(path, f"{len(bead_atom)} residues in one place", "a molecule that extends in space")
     owner = nearest_residue(xyz, residue, run, ~table.element.isin(["H", "D"]).to_numpy())
     electrons = _residue_electrons(table, run, np.flatnonzero(polymer))
     residues = table.iloc[bead_atom][_RESIDUE_COLUMNS].reset_index(drop=True)
@@ -655,7 +672,8 @@ def _missing_beads(table, run, beads, path, on_missing):
 def _no_electrons(table, path):
     "Name the atoms of no known element: they are written, and scatter nothing."
     bad = np.flatnonzero(atomic_numbers(table.element) == 0)
-    return [_warn(path, f"{_plural(len(bad), 'atom')} of no known element, without electrons: the first is {_named(table, bad[0])}")] if len(bad) else []
+    if len(bad) == 0: return []
+    return [_warn(path, f"{_plural(len(bad), 'atom')} of no known element, without electrons: the first is {_named(table, bad[0])}")]
 
 def _stem(path): return Path(Path(path).name.removesuffix(".gz")).stem
 
@@ -686,7 +704,8 @@ def load_frames(path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz; ev
     for k, rows in enumerate(models[1:], 2):
         if len(rows) != len(first): raise InputError(f"{path}, model {k}", _plural(len(rows), "atom"), f"{len(first)}, as in model 1", "load_structure reads a single model.")
         differ = (table[_ATOM_IDENTITY].to_numpy(object)[rows] != first[_ATOM_IDENTITY].to_numpy(object)).any(1)
-        if differ.any(): raise InputError(f"{path}, model {k}, atom {differ.argmax() + 1}", f"{_named(table, rows[differ.argmax()])}", f"{_named(first, differ.argmax())}, as in model 1")
+        i = differ.argmax()
+        if differ[i]: raise InputError(f"{path}, model {k}, atom {i + 1}", _named(table, rows[i]), f"{_named(first, i)}, as in model 1")
     structure, kept = _build(first, path, on_missing)
     xyz = table[list("xyz")].to_numpy(np.float32)
     return replace(structure, notes=(*notes, *structure.notes)), torch.from_numpy(np.stack([xyz[rows[kept]] for rows in models]))
@@ -696,13 +715,19 @@ def _check_names(s, b_factors, path):
     "Refuse what no file holds: names that are not printable, numbers that are none, and residues that nobody could tell apart."
     for c in ("name", "element", "chain", "segment", "insertion_code", "residue_name"):
         for v in s.atoms[c].unique():
-            if not isinstance(v, str) or not v.isprintable() or v != v.strip(): raise InputError(f"{path}, atom {_named(s.atoms, (s.atoms[c] == v).to_numpy().argmax())}", f"{c.replace('_', ' ')} {v!r}", "text of printable characters, without blanks at its ends")
+            if isinstance(v, str) and v.isprintable() and v == v.strip(): continue
+            atom = _named(s.atoms, (s.atoms[c] == v).to_numpy().argmax())
+            raise InputError(f"{path}, atom {atom}", f"{c.replace('_', ' ')} {v!r}", "text of printable characters, without blanks at its ends")
     for what, values in (("occupancy", s.atoms.occupancy.to_numpy(float)), ("B-factor", b_factors)):
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad): raise InputError(f"{path}, atom {_named(s.atoms, bad[0])}", f"{what} {values[bad[0]]}", "a number")
     first, keys = _residue_keys(s.atoms, _runs(s.atoms))
     again = np.flatnonzero(pd.Series(keys).duplicated())
-    if len(again): raise InputError(f"{path}, residue {_named(s.atoms, first[again[0]]).rsplit(' ', 1)[0]}", "another residue of this chain and number", "residues that a reader can tell apart")
+    if len(again) == 0: return
+    residue = _named(s.atoms, first[again[0]]).rsplit(" ", 1)[0]
+    raise InputError(f"{path}, residue {residue}", "another residue of this chain and number", "residues that a reader can tell apart")
+
+_USE_CIF = "Write mmCIF: give the file a name that ends in .cif."
 
 def _pdb_fit(atoms, xyz, b_factors, path):
     "Refuse what PDB columns cannot hold."
@@ -723,21 +748,21 @@ def _pdb_fit(atoms, xyz, b_factors, path):
         (len(longest("element")) > 2, f"element '{longest('element')}'", "at most 2 letters"),
         (atoms.charge.abs().max() > 9, f"charge {atoms.charge.abs().max()}", "at most 9"),
         (low <= -999.9995 or high >= 9999.9995, f"coordinates from {low:.1f} to {high:.1f} Å", "-999.999 to 9999.999 Å"),
-        (outside(atoms.occupancy, -99.99, 999.99), f"occupancies from {atoms.occupancy.min():.3g} to {atoms.occupancy.max():.3g}", "-99.99 to 999.99"),
+        (outside(atoms.occupancy, -99.99, 999.99), f"occupancies up to {atoms.occupancy.abs().max():.3g}", "-99.99 to 999.99"),
         (outside(b_factors, -99.99, 999.99), f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}", "-99.99 to 999.99")]
     for fails, found, expected in checks:
-        if fails: raise InputError(path, found, f"{expected}: the PDB format has fixed columns", "Write mmCIF: give the file a name that ends in .cif.")
+        if fails: raise InputError(path, found, f"{expected}: the PDB format has fixed columns", _USE_CIF)
     fields = [f"{r:>3} {_pdb_chain(c):>1}" if len(c) < 2 else f"{r:>3}{_pdb_chain(c):>2}" for r, c in zip(atoms.residue_name, atoms.chain)]
     names, back, _ = _names_and_chains(fields, atoms.residue_number.tolist())
     lost = [c for c, b in zip(atoms.chain, back) if b != _pdb_chain(c)]
-    if lost: raise InputError(path, f"chain '{lost[0]}', which column 21 does not tell from a residue's name here", "chain names of one letter", "Write mmCIF: give the file a name that ends in .cif.")
+    if lost: raise InputError(path, f"chain '{lost[0]}', which column 21 does not tell from a residue's name", "chain names of one letter", _USE_CIF)
 
 def fits_pdb(structure:Structure, # model
              coords=None, # (A, 3) or (F, A, 3), Å; the structure's own if None
             ) -> bool:
     "Does the fixed-column format hold this model?"
-    xyz = structure.xyz if coords is None else torch.as_tensor(coords)
-    try: return _pdb_fit(structure.atoms, np.asarray(xyz.detach().cpu(), float).reshape(-1, structure.n_atoms, 3), structure.atoms.b_factor.to_numpy(), structure.name) is None
+    xyz = (structure.xyz if coords is None else torch.as_tensor(coords)).detach().cpu().double().numpy()
+    try: return _pdb_fit(structure.atoms, xyz.reshape(-1, structure.n_atoms, 3), structure.atoms.b_factor.to_numpy(), structure.name) is None
     except InputError: return False
 
 def _pdb_chain(chain): return chain if len(chain) <= 2 else "" # longer ones are segment names, in columns 73 to 76
@@ -753,17 +778,21 @@ def _pdb_lines(s, b_factors):
     sign = lambda q: f"{abs(q)}{'+' if q > 0 else '-'}" if q else ""
     segment = [c if len(c) > 2 else "" for c in a.chain]
     columns = zip(a.hetero, a.name, a.element, a.residue_name, a.chain, a.residue_number, a.insertion_code)
-    before = [f"{'HETATM' if h else 'ATOM  '}{i:>5} {pad(n, e)} {r:>3}{_pdb_chain(c):>2}{k:>4}{ic:1}   " for i, (h, n, e, r, c, k, ic) in enumerate(columns, 1)]
+    before = [f"{'HETATM' if h else 'ATOM  '}{i:>5} {pad(n, e)} {r:>3}{_pdb_chain(c):>2}{k:>4}{ic:1}   "
+        for i, (h, n, e, r, c, k, ic) in enumerate(columns, 1)]
     after = [f"{o:6.2f}{b:6.2f}      {g:<4}{e.upper():>2}{sign(q):<2}" for o, b, g, e, q in zip(a.occupancy, b_factors, segment, a.element, a.charge)]
     carried = np.array(a.carried)
     ends = np.append(np.array(a.chain[1:], object) != np.array(a.chain[:-1], object), True) & ~carried | np.append(carried[1:], True) & ~carried
     return before, [t + "\nTER" if end else t for t, end in zip(after, ends)]
 
+_SPECIAL = re.compile(r"""(?i)[_$\[\];'"#]|data_|save_|loop_|stop_|global_|[?.]$|.*[^!-~]""")
+
 def _cif_word(text):
-    "A value quoted as CIF wants it; '.' if empty. A quote ends only where a blank follows it; a value that holds both kinds so is a text field."
+    "A value quoted as CIF wants it; '.' if empty. Where neither kind of quote will do, a text field."
     if text == "": return "."
-    if not (re.search(r"\s", text) or text[0] in "_$[];'\"#" or text in ("?", ".") or re.match(r"(?i)data_|save_|loop_|stop_|global_", text)): return text
-    return next((f"{q}{text}{q}" for q in "'\"" if not re.search(q + r"\s", text)), f"\n;{text}\n;\n")
+    if not _SPECIAL.match(text): return text
+    quotes = sorted("'\"", key=text.count) # best one that does not occur; else one that no blank follows
+    return next((f"{q}{text}{q}" for q in quotes if not re.search(q + r"\s", text)), f"\n;{text}\n;\n")
 
 _CIF_COLUMNS = ("group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id pdbx_PDB_ins_code occupancy B_iso_or_equiv pdbx_formal_charge auth_seq_id auth_comp_id "
     "auth_asym_id auth_atom_id Cartn_x Cartn_y Cartn_z pdbx_PDB_model_num").split()
@@ -775,7 +804,8 @@ def _cif_lines(s, b_factors):
     within = (s.residues.groupby("chain", sort=False).cumcount() + 1).to_numpy()
     seq = np.where(a.carried, ".", within[s.residue_of_atom.cpu().numpy()].astype(str)).tolist()
     columns = zip(a.hetero, a.element, a.name, a.residue_name, a.segment, seq, a.insertion_code, a.occupancy, b_factors, a.charge, a.residue_number, a.chain)
-    return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} {word[ic] if ic else '?'} {o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
+    return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} {word[ic] if ic else '?'} "
+            f"{o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
         for i, (h, e, n, r, g, q, ic, o, b, z, k, c) in enumerate(columns, 1)]
 
 # %% ../nbs/02_structure.ipynb #c69562ee
@@ -829,7 +859,7 @@ def _cif_text(s, xyz, b_factors, path):
 # %% ../nbs/02_structure.ipynb #e4cb25ae
 def check_round_trip(structure:Structure, # model
                     ) -> None: # or InputError, naming the atom
-    "Write a model as mmCIF, in memory, and read it back: refuse it unless every atom is the same, in name, place, electrons and the residue it moves with."
+    "Write a model as mmCIF, in memory, and read it back: refused unless every atom has the same name, place, electrons and residue to move with."
     s, where = structure, f"model '{structure.name}'"
     wanted = "a model that is the same when it has been written and read back"
     _check_names(s, s.atoms.b_factor.to_numpy(float), where)
@@ -840,8 +870,10 @@ def check_round_trip(structure:Structure, # model
     A = min(s.n_atoms, again.n_atoms)
     near = lambda column: lambda t: np.isclose(t.atoms[column].to_numpy(float)[:A], s.atoms[column].to_numpy(float)[:A], atol=0.0051, rtol=1e-6)
     equal = lambda column: lambda t: t.atoms[column].to_numpy(object)[:A] == s.atoms[column].to_numpy(object)[:A]
-    checks = {c: equal(c) for c in ("name", "residue_name", "chain", "residue_number", "insertion_code", "hetero", "element", "charge", "carried")} | {c: near(c) for c in ("occupancy", "b_factor")}
-    checks["position"] = lambda t: (t.xyz[:A] - s.xyz[:A].detach().cpu()).abs().numpy().max(1) <= 5.1e-4 + 1e-6*np.abs(s.xyz[:A].detach().cpu().numpy()).max(1)
+    checks = {c: equal(c) for c in "name residue_name chain residue_number insertion_code hetero element charge carried".split()}
+    checks |= {c: near(c) for c in ("occupancy", "b_factor")}
+    xyz = s.xyz[:A].detach().cpu().double().numpy()
+    checks["position"] = lambda t: (np.abs(t.xyz[:A].double().numpy() - xyz) <= 5.1e-4 + 1e-6*np.abs(xyz)).all(1) # digits written, and float32
     checks["electrons"] = lambda t: (t.atom_electrons[:A] == s.atom_electrons[:A].cpu()).numpy()
     checks["residue it moves with"] = lambda t: (t.residue_of_atom[:A] == s.residue_of_atom[:A].cpu()).numpy()
     for what, same in checks.items():
@@ -870,7 +902,8 @@ def select_residues(structure:Structure, # where to look
     "Bead indices of a chain, or of a range of its residue numbers (insertion codes included)."
     of = structure.residues
     rows = of[of.chain == chain]
-    if len(rows) == 0: raise InputError(f"chain '{chain}'", f"no such chain in '{structure.name}'", nearest(repr(chain), map(repr, of.chain.unique()), 30))
+    known = map(repr, of.chain.unique())
+    if len(rows) == 0: raise InputError(f"chain '{chain}'", f"no such chain in '{structure.name}'", nearest(repr(chain), known, 30))
     low, high = rows.residue_number.min(), rows.residue_number.max()
     inside = rows[rows.residue_number.between(low if start is None else start, high if stop is None else stop)]
     if len(inside) == 0: raise InputError(f"residues {start} to {stop} of chain '{chain}'", "none", f"numbers from {low} to {high}")
@@ -889,7 +922,8 @@ def structure_from_beads(beads:Tensor, # (R, 3) positions, Å
     if tuple(beads.shape) != (R, 3) or R == 0: raise InputError("structure_from_beads, beads", f"shape {tuple(beads.shape)}", "(R, 3) with R > 0")
     if not beads.isfinite().all(): raise InputError("structure_from_beads, beads", "numbers that are not finite", "positions in Å")
     for what, v in (("residue_names", names), ("chains", chains)):
-        if not all(isinstance(n, str) for n in v): raise InputError(f"structure_from_beads, {what}", repr(next(n for n in v if not isinstance(n, str))), "text")
+        for n in v:
+            if not isinstance(n, str): raise InputError(f"structure_from_beads, {what}", repr(n), "text")
         if len(v) != R: raise InputError(f"structure_from_beads, {what}", f"{len(v)} values", f"{R}, one per bead, or a single one")
     nucleotide = [len(standard_residue(n) or "XXX") < 3 for n in names]
     atoms = pd.DataFrame(dict(name=["C1'" if n else "CA" for n in nucleotide], element="C", altloc="", chain=chains, segment="", residue_number=0, insertion_code="", residue_name=names,
@@ -904,7 +938,8 @@ _BACKBONE, _PHOSPHATE = frozenset("N CA C O OXT OT1 OT2 CB".split()), frozenset(
 
 def _part_of_atom(s): # (A,) 0, 1 or 2
     "Which part of its residue an atom belongs to."
-    name, nucleic = s.atoms.name.to_numpy(), np.isin(s.atoms.name.to_numpy()[s.bead_atom.cpu().numpy()], ["C1'", "C1*"])[s.residue_of_atom.cpu().numpy()]
+    name, bead, residue = s.atoms.name.to_numpy(), s.bead_atom.cpu().numpy(), s.residue_of_atom.cpu().numpy()
+    nucleic = np.isin(name[bead], ["C1'", "C1*"])[residue]
     sugar = np.array([n.endswith(("'", "*")) for n in name])
     part = np.where(nucleic, np.where(np.isin(name, list(_PHOSPHATE)), 0, np.where(sugar, 1, 2)), ~np.isin(name, list(_BACKBONE)))
     return np.where(s.atoms.carried, 0, part).astype(int)
