@@ -11,6 +11,7 @@ __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WA
 # %% ../nbs/02_structure.ipynb #ada6af55
 import gzip, io, re, warnings, zlib
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,6 +80,7 @@ ATOM_COLUMNS = "name element altloc chain segment residue_number insertion_code 
 _ATOM_RECORD = re.compile(r"(?i)ATOM[ \d*]{2}|HETAT[M\d*]") # a serial number of six digits takes the last letter's place
 _LIKE_ATOM = re.compile(r"(?:-?\d{1,4}\.\d{3} *){3}")
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 _RECORDS = frozenset("""HEADER OBSLTE TITLE SPLIT SPLT CAVEAT COMPND SOURCE KEYWDS EXPDTA NUMMDL MDLTYP AUTHOR REVDAT SPRSDE JRNL REMARK DBREF
     DBREF1 DBREF2 SEQADV SEQRES MODRES FTNOTE HET HETNAM HETSYN FORMUL HELIX SHEET TURN SSBOND LINK LINKR HYDBND SLTBRG CISPEP SITE CRYST1 ORIGX1 ORIGX2
     ORIGX3 SCALE1 SCALE2 SCALE3 MTRIX1 MTRIX2 MTRIX3 TVECT MODEL ENDMDL ANISOU SIGATM SIGUIJ TER CONECT MASTER USER END""".split())
@@ -103,7 +105,7 @@ def _in_columns(line):
     pushed = next((k for k in range(4) if _has_dots(line, k)), 0)
     serial = min(pushed, max(0, len(re.match(r"\s*\d*", line[6:])[0]) - 5))
     back, more = line[:6] + line[6 + serial:], pushed - serial
-    if more and not _digits(back[22:26 + more]): return line, line[22:26] # pushed by something else: the coordinates will not read
+    if more and not _WHOLE.fullmatch(back[22:26 + more]): return line, line[22:26] # pushed by something else: the coordinates will not read
     if not more and len(back[22:27].strip()) == 5 and _digits(back[22:27]): return back[:26] + " " + back[27:], back[22:27] # the code's column, too
     return back[:26] + back[26 + more:], back[22:26 + more]
 
@@ -126,7 +128,7 @@ def _pdb_records(text, path): # atom lines as (line number, columns, residue num
         record = (line[:6].upper().split() or [""])[0]
         if record in ("TER", "MODEL", "ENDMDL", "END"):
             block, closed, frames = block + 1, closed or record != "TER", frames or record in ("MODEL", "ENDMDL")
-        elif record and record not in _RECORDS: (alike if _LIKE_ATOM.search(line) else unknown).append((n, record))
+        elif record and record not in _RECORDS: (alike if _LIKE_ATOM.search(line) or record.startswith(("ATOM", "HETAT")) else unknown).append((n, record))
     named = lambda lines: _listed([f"line {n} '{r}'" for n, r in lines], 3)
     notes = [_warn(path, f"{_plural(len(alike), 'line')} with coordinates not used, as no record ATOM or HETATM: {named(alike)}")] if alike else []
     if unknown: notes.append(f"{_plural(len(unknown), 'line')} of no known record not used: {named(unknown)}")
@@ -356,7 +358,7 @@ def _atom_site(text, path):
 
 # %% ../nbs/02_structure.ipynb #71af31a5
 _READERS = {".pdb": ("PDB", _read_pdb), ".ent": ("PDB", _read_pdb), ".cif": ("mmCIF", _read_cif), ".mmcif": ("mmCIF", _read_cif)}
-_LARGEST, _RATIO = 2_000_000_000, 100 # bytes, and unpacked over packed; the models of a virus or a cell stay far below both
+_LARGEST, _RATIO = 2_000_000_000, 100 # bytes, and unpacked over packed beyond 256 MB; the model of a virus stays far below both
 
 def _extension(path):
     "'.pdb', '.ent', '.cif' or '.mmcif' of `path`, seen through '.gz'."
@@ -367,7 +369,7 @@ def _extension(path):
 def _read_bytes(path, most):
     "Bytes of a file, unpacked if its name ends in .gz; never more than `most`."
     packed, size = path.name.lower().endswith(".gz"), path.stat().st_size
-    most = min(most, _RATIO*size + 1_000_000) if packed else most
+    most = min(most, max(_RATIO*size, 256_000_000)) if packed else most
     with (gzip.open if packed else open)(path, "rb") as f: data = f.read(most + 1) if packed or size <= most else b""
     if len(data) <= most and (packed or size <= most): return data
     raise InputError(path, f"more than {most/1e6:.4g} MB" + (f", packed into {size/1e6:.2g}" if packed else ""), "a structure file")
@@ -612,7 +614,7 @@ def _select_model(table, path, model, notes=()):
     if model is None and n > 1:
         hint = f"Take one with model=K, K from 1 to {n}; in Python, load_frames reads all of them."
         raise InputError(path, f"{n} models{of}", "one model, or which one to take", hint)
-    if model is not None and (isinstance(model, bool) or model not in range(1, n + 1)):
+    if model is not None and (not isinstance(model, Integral) or isinstance(model, bool) or not 1 <= model <= n):
         raise InputError(path, f"{_plural(n, 'model')}{of}, and model={model} was asked for", f"a model from 1 to {n}")
     return np.flatnonzero((table.model == table.model.unique()[(model or 1) - 1]).to_numpy())
 
