@@ -10,6 +10,7 @@ __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WA
 
 # %% ../nbs/02_structure.ipynb #ada6af55
 import gzip, io, re, warnings, zlib
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
@@ -529,21 +530,22 @@ def _first_of(keys):
     first = {}
     return np.array([first.setdefault(k, i) for i, k in enumerate(keys)])
 
-def _twice(table, run, path):
-    "Atoms that are there already, (A,) bool, and notes on them."
+def _copies(table):
+    "Atoms that are there already: of the same name in the same residue and place, or with another one's coordinates to the last digit. (A,) bool"
     xyz, rows = table[list("xyz")].to_numpy(float), np.arange(len(table))
-    of = lambda *names: [table[c].tolist() for c in names]
-    same = _first_of(zip(*of("chain", "segment", "residue_number", "insertion_code", "residue_name", "name")))
-    copy = _first_of(zip(*of("residue_name", "name"), *np.rint(1000*xyz).T.tolist()))
-    again = (same < rows) & (np.linalg.norm(xyz - xyz[same], axis=1) < 0.5) | (copy < rows)
-    first = _first_of(zip(run.tolist(), *of("name"))) # of a name in a residue
+    of = lambda *names: [table[c].tolist() for c in ("altloc", "residue_name", "name", *names)]
+    same = _first_of(zip(*of("chain", "segment", "residue_number", "insertion_code")))
+    copy = _first_of(zip(*of(), *np.rint(1000*xyz).T.tolist()))
+    return (same < rows) & (np.linalg.norm(xyz - xyz[same], axis=1) < 0.5) | (copy < rows)
+
+def _too_many(table, run, path):
+    "Atoms of a name that their residue has already, in standard residues; (A,) bool. Beads in several places are several residues, and refused."
+    xyz, first = table[list("xyz")].to_numpy(float), _first_of(zip(run.tolist(), table.name))
     standard = table.residue_name.map({n: bool(standard_residue(n)) for n in table.residue_name.unique()}).to_numpy(bool)
-    named = (first < rows) & ~again & standard
+    named = (first < np.arange(len(table))) & standard
     bead = np.flatnonzero(named & table.name.isin(["CA", "C1'", "C1*"]).to_numpy() & (np.linalg.norm(xyz - xyz[first], axis=1) > 2))
     if len(bead): raise InputError(path, f"{_named(table, bead[0])} in several places", "a number of its own for every residue")
-    said = [(again, "that are there already"), (named, "of a name that their residue has already")]
-    notes = [f"{_plural(int(mask.sum()), 'atom')} {what} left out: the first is {_named(table, mask.argmax())}" for mask, what in said if mask.any()]
-    return again | named, [_warn(path, note) for note in notes]
+    return named
 
 def _residue_keys(table, run):
     "First row and identity of each residue, as other programs tell residues apart: chain, number, insertion code, and the name of a hetero residue."
@@ -555,17 +557,19 @@ def _distinct_chains(table, run, path):
     "Chain names with which no two residues are the same: where numbers begin again, a chain A goes on as A2. (A,) names, and notes."
     first, keys = _residue_keys(table, run)
     if len(set(keys)) == len(keys): return table.chain.to_numpy(object), []
-    names, taken, seen, at, out, new = {}, set(table.chain), {}, None, [], []
-    part = list(zip(*(table[c].iloc[first] for c in ("chain", "segment", "block") if c in table)))
-    for key, p in zip(keys, part):
-        chain, key = key[0], key[1:]
-        options = names.setdefault(chain, [chain])
-        if p != at: current, at = chain, p
-        if key in seen.get(current, ()): current = next((c for c in options if key not in seen.get(c, ())), None)
-        if current is None:
-            current = next(c for k in range(2, len(keys) + 2) if (c := f"{chain}{k}") not in taken)
-            taken.add(current); options.append(current); new.append(f"'{current}' from residue {key[0]}{key[1]} on")
-        seen.setdefault(current, set()).add(key); out.append(current)
+    names, taken, seen, last, out, new = {}, set(table.chain), defaultdict(set), {}, [], []
+    part, current, before, single = _changes(*(table[c].iloc[first] for c in ("chain", "segment", "block") if c in table)), None, None, False
+    for i, (chain, *key) in enumerate(keys):
+        options, key = names.setdefault(chain, [chain]), tuple(key)
+        if i == 0 or part[i] != part[i - 1]: current, single = chain, False
+        elif single and last[before] == key[0] - 1 and key not in seen[before]: current = before # one residue too many, and the chain goes on
+        single = key in seen[current]
+        if single:
+            before, current = current, next((c for c in options if key not in seen[c]), None)
+            if current is None:
+                current = next(c for k in range(2, len(keys) + 2) if (c := f"{chain}{k}") not in taken)
+                taken.add(current); options.append(current); new.append(f"'{current}' from residue {key[0]}{key[1]} on")
+        seen[current].add(key); last[current] = key[0]; out.append(current)
     return np.array(out, object)[run], [_warn(path, f"residue numbers begin again within a chain, which goes on as another: {_listed(new)}")]
 
 # %% ../nbs/02_structure.ipynb #36b6f647
@@ -626,17 +630,23 @@ def _residue_electrons(table, run, residues):
     return [typed[names[i]] if names[i] in typed else mean_electrons(names[i], element[i:j]) for i, j in zip(start, stop)]
 
 def _kept(table, path):
-    "The rows that count, sorted by residue, and notes on the others."
-    run = _runs(table)
+    "The rows that count, sorted by residue, the number of each one's residue, and notes on the rows that do not."
+    water = table.residue_name.isin(WATERS).to_numpy()
+    again = _copies(table) & ~water
+    rows = np.flatnonzero(~again)
+    run = _runs(table.iloc[rows])
     order = np.argsort(run, kind="stable")
-    table, run = table.iloc[order], run[order]
-    water, single = table.residue_name.isin(WATERS).to_numpy(), one_conformation(table)
-    counts = ((len(np.unique(run[water])), "water"), (int((~single & ~water).sum()), "atom of another conformation"))
+    rows, run = rows[order], run[order]
+    single = one_conformation(table.iloc[rows])
+    used = ~water[rows] & single
+    counts = ((len(np.unique(run[water[rows]])), "water"), (int((~single & ~water[rows]).sum()), "atom of another conformation"))
     notes = [f"{_plural(n, word)} left out" for n, word in counts if n]
-    rows = np.flatnonzero(~water & single)
-    if len(rows) == 0: raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
-    again, said = _twice(table.iloc[rows], run[rows], path)
-    return order[rows[~again]], np.unique(run[rows[~again]], return_inverse=True)[1], notes + said
+    if not used.any(): raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
+    rows, run = rows[used], run[used]
+    many = _too_many(table.iloc[rows], run, path)
+    for which, what in ((np.flatnonzero(again), "that are there already"), (rows[many], "of a name that their residue has already")):
+        if len(which): notes.append(_warn(path, f"{_plural(len(which), 'atom')} {what} left out: the first is {_named(table, which[0])}"))
+    return rows[~many], np.unique(run[~many], return_inverse=True)[1], notes
 
 def _build(table, path, on_missing):
     "Structure of one model's atoms, and the rows of `table` it kept."
