@@ -8,7 +8,7 @@ __all__ = ['text_lines', 'line_words', 'word_array', 'word_numbers', 'is_name', 
 
 # %% ../nbs/19_star.ipynb #04cf9ccb
 import re, warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -84,7 +84,7 @@ class StarBlock:
     name:str # without data_
     table:pd.DataFrame # (n rows) numbers and text
     written:dict=field(default_factory=dict, repr=False) # column of numbers -> (n,) bytes, as the file has them
-    loop:bool=True # False: a list of labels and values, one row
+    loop:bool=True # False: a list of labels and values, one row; the table's attrs say so, too
     line:int=0 # of the file, where it starts
 
     def as_text(self) -> pd.DataFrame: # (n rows)
@@ -94,7 +94,6 @@ class StarBlock:
 def make_block(name:str, # of the block
                columns:dict, # label -> (n,) words
                loop:bool=True, # a table, or a list of one row
-               line:int=0, # of the file
               ) -> StarBlock:
     "Words become numbers and text."
     table, written = {}, {}
@@ -102,7 +101,9 @@ def make_block(name:str, # of the block
         numbers = None if re.search(r"^rln\w*(Name|File|Image)$", label) else word_numbers(words)
         if numbers is None or (numbers.dtype.kind in "iu" and is_name(label, words.tolist())): table[label] = pd.Series([w.decode() for w in words.tolist()], dtype="str")
         else: table[label], written[label] = numbers, words
-    return StarBlock(name, pd.DataFrame(table), written, loop, line)
+    frame = pd.DataFrame(table)
+    frame.attrs["list"] = not loop
+    return StarBlock(name, frame, written, loop)
 
 # %% ../nbs/19_star.ipynb #41f76c67
 def read_star_text(path, # .star file
@@ -117,7 +118,7 @@ def read_star_text(path, # .star file
         name = line_words(lines[k])[0][5:].decode()
         if name in seen: raise InputError(f"{path}, line {k + 1}", f"data_{name} again (line {seen[name]})", "each block once", "Other programs read one of them: give each its own name, or its own file.")
         seen[name] = k + 1
-        if (block := _read_block(path, name, lines, k, end)) is not None: blocks.append(block)
+        if (block := _read_block(path, name, lines, k, end)) is not None: blocks.append(replace(block, line=k + 1))
     return blocks
 
 def _read_block(path, name, lines, head, end): # lines head + 1 .. end belong to it; None if there is nothing
@@ -145,7 +146,7 @@ def _read_list(path, name, lines, k, end):
         if not (words := line_words(lines[k], f"{path}, line {k + 1}")): continue
         if lines[k].lstrip()[:1] != b"_" or len(words) != 2: raise InputError(f"{path}, line {k + 1}", f"{len(words)} words", f"a label and its value, as in the lines of data_{name} above")
         columns[_label(path, labels, lines[k], k)] = word_array(words[1:])
-    return make_block(name, columns, False, start)
+    return make_block(name, columns, False)
 
 def _read_loop(path, name, lines, k, end, chunk=8192):
     "Labels, then rows with as many words."
@@ -166,15 +167,17 @@ def _read_loop(path, name, lines, k, end, chunk=8192):
         if len(rows) == chunk: flush(); rows = []
     flush()
     if after: warnings.warn(f"{path}, line {blank}: an empty line within data_{name}; RELION stops there, the {after} rows after it are read here")
-    return make_block(name, {label: np.concatenate(part) if part else np.array([], "S1") for label, part in zip(labels, parts)}, True, start)
+    return make_block(name, {label: np.concatenate(part) if part else np.array([], "S1") for label, part in zip(labels, parts)})
 
 # %% ../nbs/19_star.ipynb #97e12a45
+_PLAIN = re.compile(r"""(?!["'#_]|data_|loop_)[^ \t\v\f\n\r\0]+""")
+
 def quoted(text:str, # a value
            where="value", # for errors
           ) -> str:
     "Text as one word of a star file."
+    if _PLAIN.fullmatch(text): return text
     if re.search(r"[\n\r\0]", text): raise InputError(where, repr(text[:80]), "text on one line")
-    if text and not re.search(r"[ \t\v\f]", text) and not re.match(r"""["'#_]|data_|loop_""", text): return text
     for q in "\"'":
         if not re.search(q + r"(?=[ \t\v\f]|$)", text): return q + text + q
     raise InputError(where, printable(text), "text that a quote can stand round", "It holds both kinds of quotes.")
@@ -196,6 +199,9 @@ def write_star_text(path, # .star file, written atomically
     with write_atomic(path) as tmp, open(tmp, "wb") as f:
         put = lambda *lines: f.write("".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
         for b in blocks:
+            if not b.table.columns.is_unique: raise InputError(f"data_{b.name}", f"two columns {b.table.columns[b.table.columns.duplicated()][0]}", "each label once")
+            for label in [f"data_{b.name}", *b.table]:
+                if re.search(r"[ \t\v\f\r\n]", label): raise InputError(f"data_{b.name}, column '{printable(label)}'", "a name with a space", "a name in one word")
             put("", f"data_{b.name}", "")
             if not b.loop and len(b.table) == 1: put(*(f"_{c} {_column(b, c, slice(None))[0]}" for c in b.table), "")
             else:
@@ -207,4 +213,5 @@ def _column(block, label, rows): # some rows of a column
     "As words."
     written = block.written.get(label)
     written = None if written is None or len(written) != len(block.table) else written[rows]
-    return [quoted(text, f"data_{block.name}, {label}") for text in column_text(block.table[label].iloc[rows], written)]
+    values = block.table[label].iloc[rows]; text = column_text(values, written)
+    return text if values.dtype.kind in "iufb" else [quoted(t, f"data_{block.name}, {label}") for t in text]
