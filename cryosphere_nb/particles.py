@@ -370,14 +370,15 @@ def check_defocus(u:np.ndarray, # (N,) Å
                   contrast:np.ndarray, # (N,) amplitude contrast
                   where): # row -> place, for errors
     "Refuse a data set that is in focus as a whole, or in another unit."
-    d = np.abs(u + v)/2; plain = (phase == 0) & (contrast < 0.999); low = plain & (d < 100)
+    d = np.abs(u + v)/2; plain = (phase == 0) & (contrast < 0.999)
+    low = plain & (d < 100) | (contrast < 0.999) & (d > 0.05) & (d < 30) # no phase plate puts a data set in focus within 30 Å
     likely = lambda d: next((f"Likely it is in {unit}: {d:.4g} {unit} are {d*factor:.6g} Å." for unit, factor in QUANTITIES["defocus"].others.items() if 3000 <= d*factor <= 1e5), "")
     expected = "some thousand Å, or a phase shift, in most rows"
     if 2*low.sum() > len(d):
         row, middle = np.flatnonzero(low)[0], float(np.median(d[low]))
         hint = likely(middle) or "An image in focus shows next to nothing without a phase plate; of images that no CTF has changed the amplitude contrast is 1."
         raise InputError(where(row), f"defocus {u[row]:.6g} Å; {low.sum()} of {len(d)} rows are below 100 Å", expected, hint)
-    if low.any(): warnings.warn(f"{where(np.flatnonzero(low)[0])}: defocus {u[low][0]:.6g} Å, without a phase shift; {low.sum()} of {len(d)} rows are below 100 Å")
+    if low.any(): warnings.warn(f"{where(np.flatnonzero(low)[0])}: defocus {u[low][0]:.6g} Å, which is next to none; {low.sum()} of {len(d)} rows are below 100 Å")
     if not plain.any() or (middle := float(np.median(d[plain]))) >= 3000: return
     if middle < 1000: raise InputError(where(np.flatnonzero(plain)[0]), f"defocus {u[plain][0]:.6g} Å, median {middle:.4g}", expected, likely(middle))
     warnings.warn(f"{where(np.flatnonzero(plain)[0])}: the median defocus is {middle:.4g} Å, which is little without a phase plate. {likely(middle)}")
@@ -555,7 +556,7 @@ def load_cs(path): # .cs file
     data = read_array(path, "a .cs file of cryoSPARC")
     if data.dtype.names is None: raise InputError(path, "an array without named fields", "a .cs file of cryoSPARC")
     for name in data.dtype.names:
-        if data.dtype[name].base.kind not in "biufSU" or not data.dtype[name].itemsize: raise InputError(f"{path}, field {printable(name)}", f"values of type {data.dtype[name]}", "numbers or text")
+        if data.dtype[name].base.kind not in "biufSU" or not data.dtype[name].itemsize: raise InputError(f"{path}, field {printable(name)}", f"values of type {data.dtype[name].base.name}", "numbers or text")
     return data.reshape(-1)
 
 def merge_passthrough(data:np.ndarray, # main cs file
@@ -603,7 +604,7 @@ def cs_text(values:np.ndarray, # (N,) bytes or text
             try: return bool(v.decode()) or True
             except UnicodeDecodeError: return False
         k = next(k for k, v in enumerate(unique.tolist()) if not is_utf8(v))
-        warnings.warn(f"{path}, row {row[k]} (counted from 0), {name}: {unique[k]!r} is not UTF-8; the field is read as Latin-1")
+        warnings.warn(f"{path}, row {row[k]} (counted from 0), {name}: {bytes(unique[k])!r} is not UTF-8; the field is read as Latin-1")
         return np.array([v.decode("latin-1") for v in unique.tolist()], object)[which]
 
 def cs_table(data:dict, # fields
@@ -978,14 +979,17 @@ def prepare_images(images:Tensor, # (n, D, D) raw
     scale = torch.frexp(images.abs().amax((-2, -1), keepdim=True))[1].clamp(-120, 120) # a power of two takes no digit away, and squares of what is left are finite
     images = torch.ldexp(images, -scale)
     a = pixel_size*D/box; per_image = lambda v: v.reshape(-1, 1, 1)
-    F = fourier_crop(fft2c(images - images.mean((-2, -1), keepdim=True)), D, box)
+    images = images - images.mean((-2, -1), keepdim=True)
+    F = fourier_crop(fft2c(images), D, box)
     F = F * per_image(sign*(1. if config.contrast == "light" else -1.))
     if config.centre: F = F*shift_phase(-shift/a[:, None], box)
     if config.low_pass_a: F = F*soft_step(frequency_radius(box), per_image(a)/config.low_pass_a, 2/box)
     F[:, 0, 0] = 0
     y = ifft2c(F, box)
     if config.mask_radius_a: y = masked(y, soft_disc(box, a, config.mask_radius_a, config.mask_edge_a))
-    return y/y.square().mean((-2, -1), keepdim=True).sqrt().clamp(min=1e-30) if config.normalise else torch.ldexp(y, scale)
+    power, total = (v.square().mean((-2, -1), keepdim=True) for v in (y, images))
+    y = y*(power > 1e-10*total) # what rounding leaves of an image is none
+    return y/power.sqrt().clamp(min=1e-30) if config.normalise else torch.ldexp(y, scale)
 
 def soft_disc(D:int, # box, pixels
               pixel_size:Tensor, # (n,) Å
