@@ -8,6 +8,7 @@ __all__ = ['RADII', 'shells_below', 'cryobench_fsc', 'cryobench_auc', 'neighbour
            'scored_images', 'central_images', 'score_volumes', 'run_volume', 'score_cryobench', 'plot_score']
 
 # %% ../nbs/48_cryobench.ipynb #d9bcbd73
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -142,7 +143,7 @@ def _one(folder, pattern, what):
     if len(found) != 1: raise InputError(folder/pattern, f"{len(found)} files" + "".join(f", {f.relative_to(folder)}" for f in found[:3]), f"one: {what}", "Give its name.")
     return found[0]
 
-def _numbered(path): return [int(t) if t.isdigit() else t for t in np.asarray(pd.Series([path.stem]).str.split(r"(\d+)", regex=True)[0])]
+def _numbered(path): return [int(t) if t.isdecimal() else t for t in np.asarray(pd.Series([path.stem]).str.split(r"(\d+)", regex=True)[0])]
 
 def read_cryobench(folder, # an unpacked archive, or what looks like one
                    images:str="images/snr*/sorted_particles.128.txt", # names below the folder; wildcards must fit one file
@@ -159,10 +160,14 @@ def read_cryobench(folder, # an unpacked archive, or what looks like one
     folder = Path(folder)
     if not folder.is_dir(): raise InputError(folder, "no such folder", "an unpacked archive of CryoBench")
     particles = read_cryodrgn(_one(folder, images, "the images"), _one(folder, poses, "the poses"), _one(folder, ctf, "the CTF"), b_factor=b_factor, headers=headers)
-    number = np.asarray(load_numbers(file := _one(folder, labels, "the conformation of each image")))
-    if number.shape != (len(particles),) or number.dtype.kind not in "iuf" or (number % 1).any(): raise InputError(file, f"{number.dtype} of shape {number.shape}", f"a whole number for each of {len(particles)} images")
     maps, masks = sorted(folder.glob(volumes), key=_numbered), sorted(folder.glob(mask))
     if not maps: raise InputError(folder/volumes, "no file", "the true volumes")
+    if len(masks) > 1: warnings.warn(f"{folder}: {len(masks)} masks; {masks[0].name} is used")
+    held = load_numbers(file := _one(folder, labels, "the conformation of each image"))
+    try: number = np.asarray(held)
+    except ValueError: number = np.zeros(0, object) # lists of different lengths
+    if number.shape != (len(particles),) or number.dtype.kind not in "iuf" or (number % 1).any(): raise InputError(file, f"{number.dtype} of shape {number.shape}", f"a whole number for each of {len(particles)} images")
+    for row in np.flatnonzero(~((number >= 0) & (number < len(maps))))[:1]: raise InputError(f"{file}, image {row} (counted from 0)", f"conformation {number[row]:g}", f"0 to {len(maps) - 1}, as there are {len(maps)} volumes")
     labels = torch.from_numpy(number.astype(np.int64))
     return particles, Truth(labels, tuple(maps), conformation_latents(labels, len(maps), arrangement), read_map(masks[0]).values if masks else None, folder.name)
 

@@ -7,13 +7,14 @@ __all__ = ['QUANTITIES', 'Stack', 'read_header', 'pixel_dtype', 'open_stack', 'r
            'split_image_names', 'search_folders', 'spellings', 'find_file', 'find_stacks', 'stack_identity',
            'Particles', 'star_blocks', 'read_star_blocks', 'Columns', 'Quantity', 'check_quantity', 'check_defocus',
            'checked_ctf', 'star_pixel_size', 'star_rotations', 'star_shifts', 'star_ctf', 'star_aberrations',
-           'refuse_tomography', 'open_stacks', 'check_headers', 'check_shifts', 'read_star', 'read_array', 'load_cs',
-           'merge_passthrough', 'cs_numbers', 'cs_text', 'cs_table', 'cs_pose', 'cs_ctf', 'cs_aberrations', 'read_cs',
-           'read_particles', 'relion_tables', 'make_particles', 'as_relion', 'stack_names', 'links_needed', 'cs_label',
-           'added_columns', 'write_star', 'write_particles', 'load_numbers', 'list_images', 'numbers_of_shape',
-           'cryodrgn_pose', 'read_cryodrgn', 'PrepareConfig', 'soft_step', 'prepare_images', 'soft_disc', 'masked',
-           'still_whole', 'PreparedImages', 'bad_images', 'blank_images', 'image_label', 'prepare_rows', 'prepare_key',
-           'stack_content', 'memory_budget', 'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory']
+           'refuse_tomography', 'open_stacks', 'check_headers', 'check_shifts', 'read_star', 'read_array', 'array_in',
+           'load_cs', 'merge_passthrough', 'cs_numbers', 'cs_text', 'cs_table', 'cs_pose', 'cs_ctf', 'cs_aberrations',
+           'read_cs', 'read_particles', 'relion_tables', 'make_particles', 'as_relion', 'stack_names', 'links_needed',
+           'cs_label', 'added_columns', 'write_star', 'write_particles', 'load_numbers', 'list_images',
+           'numbers_of_shape', 'cryodrgn_pose', 'read_cryodrgn', 'PrepareConfig', 'soft_step', 'prepare_images',
+           'soft_disc', 'masked', 'still_whole', 'PreparedImages', 'bad_images', 'blank_images', 'image_label',
+           'prepare_rows', 'prepare_key', 'stack_content', 'memory_budget', 'chunk_images', 'write_cache', 'read_cache',
+           'prepare', 'in_memory']
 
 # %% ../nbs/20_particles.ipynb #f3d3a54b
 import hashlib, io, json, os, pickle, pickletools, re, shutil, warnings
@@ -532,24 +533,33 @@ def read_star(path, # .star file of RELION 3.0 or later
 def read_array(path, # .npy file, or a .cs file, which is one
                expected:str, # for errors
               ) -> np.ndarray: # any shape
-    "An array of numpy's file format; every claim of its header is held against the file, and nothing is unpickled."
+    "The array in a file."
     path = Path(path)
     if not path.is_file(): raise InputError(path, "no such file", expected)
-    bad = lambda found, hint="": InputError(path, found, expected, hint)
     try:
-        with open(path, "rb") as f:
-            size, start = os.fstat(f.fileno()).st_size, f.read(12)
-            if start[:6] != b"\x93NUMPY": raise bad({b"PK": "a zip archive", b"\x1f\x8b": "a gzip archive"}.get(start[:2], "a file that is no numpy array"))
-            wide = start[6] > 1; length = int.from_bytes(start[8:12 if wide else 10], "little")
-            if start[6] not in (1, 2, 3) or length > min(size, 2**24): raise bad(f"a header of {length} bytes, in a file of {size}")
-            f.seek(8); header = io.BytesIO(f.read(length + (4 if wide else 2)))
-            shape, fortran, dtype = (np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0)(header, max_header_size=2**24)
-            if dtype.hasobject: raise bad("Python objects", "Nothing is unpickled.")
-            n, start = int(np.prod([int(n) for n in shape], dtype=object)), f.tell()
-            if min(shape, default=0) < 0 or dtype.itemsize < 1 or n*dtype.itemsize != size - start: raise bad(f"{size - start} bytes of data", f"The header says {n} times {dtype.itemsize} bytes: the file is damaged, or not copied to its end.")
-            return np.fromfile(f, dtype, n).reshape(shape, order="F" if fortran else "C")
-    except InputError: raise
-    except Exception as e: raise bad(f"a header that numpy does not read ({type(e).__name__}: {printable(e, 200)})") from None # it is a Python expression, which fails in many ways
+        with open(path, "rb") as f: return array_in(f, os.fstat(f.fileno()).st_size, path, expected)
+    except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", expected) from None
+
+def array_in(f, # binary file, at its start
+             size:int, # bytes in it
+             where, # its name, for errors
+             expected:str, # for errors
+            ) -> np.ndarray: # any shape
+    "An array in numpy's format; every claim of its header is held against the file, and nothing is unpickled."
+    bad = lambda found, hint="": InputError(where, found, expected, hint)
+    start = f.read(12)
+    if start[:6] != b"\x93NUMPY": raise bad({b"PK": "a zip archive", b"\x1f\x8b": "a gzip archive"}.get(start[:2], "a file that is no numpy array"))
+    wide = start[6:7] > b"\x01"; length = int.from_bytes(start[8:12 if wide else 10], "little")
+    if start[6:7] not in (b"\x01", b"\x02", b"\x03") or length > min(size, 2**24): raise bad(f"a header of {length} bytes, in a file of {size}")
+    f.seek(8); header = io.BytesIO(f.read(length + (4 if wide else 2)))
+    try: shape, fortran, dtype = (np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0)(header, max_header_size=2**24)
+    except Exception as e: raise bad(f"a header that numpy does not read ({type(e).__name__}: {printable(e, 200)})") from None # a Python expression fails in many ways
+    if dtype.hasobject: raise bad("Python objects", "Nothing is unpickled.")
+    n, start = int(np.prod([int(n) for n in shape], dtype=object)), f.tell()
+    if min(shape, default=0) < 0 or dtype.itemsize < 1 or n*dtype.itemsize != size - start: raise bad(f"{size - start} bytes of data", f"The header says {n} times {dtype.itemsize} bytes: the file is damaged, or not copied to its end.")
+    data = np.empty(size - start, np.uint8)
+    if f.readinto(data) != len(data): raise bad(f"a file that ends before byte {size}")
+    return data.view(dtype).reshape(shape, order="F" if fortran else "C")
 
 def load_cs(path): # .cs file
     "The structured array of a cs file, fields of numbers and text; nothing is unpickled."
@@ -771,7 +781,7 @@ def write_star(particles:Particles, # what to write
                overwrite:bool=False): # replace a file that is there? never the input itself
     "Write particles as a star file: every input column, the other blocks, the row order, and `columns`."
     path = Path(path)
-    refuse_overwrite(path, overwrite, [particles.path])
+    refuse_overwrite(path, overwrite, [particles.path, *(s.path for s in particles.stacks if s.array is None)])
     if note := links_needed(particles): warnings.warn(note)
     particles = as_relion(particles)
     tables = {**particles.blocks, particles.block: added_columns(particles.table, columns or {})}
@@ -791,8 +801,9 @@ def write_particles(particles:Particles, # what to write, images included
         rows = np.flatnonzero(table["rlnOpticsGroup"] == g)
         name = f"{path.stem}{'' if len(optics) == 1 else f'_{g}'}.mrcs"
         refuse_overwrite(path.parent/name, overwrite, inputs)
-        write_stack(path.parent/name, particles.images(rows)*particles.sign[rows, None, None], float(particles.pixel_size[rows[0]]), dtype, overwrite)
-        table.loc[rows, "rlnImageName"] = [f"{i + 1:06d}@{name}" for i in range(len(rows))]
+        _, first, which = np.unique(particles.image_id[rows].numpy(), return_index=True, return_inverse=True) # an image of several rows is written once
+        write_stack(path.parent/name, particles.images(rows[first])*particles.sign[rows[first], None, None], float(particles.pixel_size[rows[0]]), dtype, overwrite)
+        table.loc[rows, "rlnImageName"] = [f"{i + 1:06d}@{name}" for i in which]
     old = particles.table.rename(columns=cs_label) if particles.kind == "cs" else particles.table
     table = pd.concat([table, old[[c for c in old if c not in table and c not in optics]]], axis=1)
     write_star(replace(particles, table=table, blocks={"optics": optics}, block="particles", path=None, kind="star", written={"particles": particles.written.get(particles.block, {})}), path, columns, overwrite)
@@ -955,8 +966,10 @@ class PrepareConfig:
         if self.box is not None and not (isinstance(self.box, int) and self.box >= 8): raise bad("box", "an integer of at least 8, or None")
         for name in "low_pass_a", "mask_radius_a", "mask_edge_a":
             value = getattr(self, name)
-            if value is not None and not value > 0: raise bad(name, "a positive length in Å" + ("" if name == "mask_edge_a" else ", or None"))
+            if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")): raise bad(name, "a positive length in Å" + ("" if name == "mask_edge_a" else ", or None"))
         if self.mask_edge_a is None: raise bad("mask_edge_a", "a positive length in Å")
+        for name in "centre", "normalise", "half":
+            if not isinstance(getattr(self, name), bool): raise bad(name, "True or False")
         if self.contrast not in ("light", "dark"): raise bad("contrast", "'light' or 'dark' (preflight measures which)")
 
 # %% ../nbs/20_particles.ipynb #3048398b
@@ -1164,6 +1177,7 @@ def prepare(particles:Particles, # data set
            ) -> PreparedImages:
     "Prepare all images once; in memory if they fit, else in a file that is mapped."
     if on_bad not in ("error", "skip"): raise InputError("on_bad", repr(on_bad), "'error' or 'skip'")
+    if chunk is not None and chunk < 1: raise InputError("chunk", chunk, "at least one image at a time, or None")
     smallest = min(particles.boxes); D = config.box or smallest
     chunk = chunk or max(1, min(512, 2**24//max(particles.boxes)**2))
     if D > smallest: raise InputError("PrepareConfig, field 'box'", D, f"at most {smallest}, the smallest box of the data set")

@@ -8,7 +8,7 @@ __all__ = ['BACKBONE', 'TWO_BODY_FOLD', 'TWO_BODY_HINGE', 'NO_CTF', 'place_atom'
            'Simulation', 'RenderedImages', 'simulate', 'draw_absent', 'write_simulation', 'read_truth']
 
 # %% ../nbs/21_synthetic.ipynb #8d285c55
-import math
+import io, math, os, zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import mrcfile, numpy as np, pandas as pd, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, generator, ifft2c, write_atomic
+from .core import InputError, generator, ifft2c, printable, write_atomic
 from .geometry import apply_rigid, random_rotations, rotate, superpose
 from .image import CTFParameters, ctf_half_plane, gaussian_half_plane, per_image, pose_points
-from .particles import Particles, Stack, refuse_overwrite, relion_tables, write_star
+from .particles import Particles, Stack, array_in, refuse_overwrite, relion_tables, write_star
 from .structure import ATOM_COLUMNS, Structure, _build, _elements, load_frames, mean_electrons, save_structure, structure_from_beads
 
 # %% ../nbs/21_synthetic.ipynb #2ccb1c49
@@ -437,4 +437,21 @@ def read_truth(path, # the star file, or the .npz beside it
     npz, csv = (Path(path).parent/f"{stem}_truth.{kind}" for kind in ("npz", "csv"))
     for file in (npz, csv):
         if not file.is_file(): raise InputError(file, "no such file", "the truth of a simulation, beside its star file")
-    with np.load(npz, allow_pickle=False) as data: return torch.from_numpy(data["beads"])[torch.from_numpy(data["states"])], pd.read_csv(csv)
+    expected = "the truth of a simulation, as write_simulation wrote it"
+    def whole(file, read):
+        try: return read(file)
+        except InputError: raise
+        except Exception as e: raise InputError(file, f"a file that cannot be read ({type(e).__name__}: {printable(e, 200)})", expected) from None # zip archives and tables fail in many ways
+    with whole(npz, zipfile.ZipFile) as archive: beads, states = (whole(npz, lambda _: _member(archive, f"{name}.npy", npz, expected)) for name in ("beads", "states"))
+    table = whole(csv, pd.read_csv)
+    if beads.ndim != 3 or beads.shape[2] != 3 or beads.dtype.kind != "f" or states.ndim != 1 or states.dtype.kind not in "iu" or len(table) != len(states):
+        raise InputError(npz, f"beads of shape {beads.shape}, {states.shape} states, {len(table)} rows in {csv.name}", "beads (F, R, 3), and a state and a row for each image")
+    if ((states < 0) | (states >= len(beads))).any() or not np.isfinite(beads).all(): raise InputError(npz, "states or beads out of range", f"states from 0 to {len(beads) - 1}, and finite positions")
+    return torch.from_numpy(np.array(beads, np.float32))[torch.from_numpy(states.astype(np.int64))], table
+
+def _member(archive, name, path, expected):
+    "An array of a zip archive; deflate makes nothing smaller than by a factor of 1032."
+    info = archive.getinfo(name)
+    if info.file_size > 1100*os.path.getsize(path): raise InputError(f"{path}, {name}", f"{info.file_size} bytes, in an archive of {os.path.getsize(path)}", expected)
+    data = archive.read(info)
+    return array_in(io.BytesIO(data), len(data), f"{path}, {name}", expected)
