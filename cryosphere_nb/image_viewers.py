@@ -7,7 +7,7 @@ __all__ = ['molecule_volume', 'level_of_volume', 'mrc_bytes', 'pack_density', 'p
            'plot_images', 'pack_images', 'view_images']
 
 # %% ../nbs/04_image_viewers.ipynb #8be411cd
-import base64, gzip, hashlib, json
+import base64, gzip, hashlib
 
 import matplotlib.pyplot as plt, numpy as np, torch
 from matplotlib.figure import Figure
@@ -15,9 +15,9 @@ from mrcfile.dtypes import HEADER_DTYPE
 from scipy.ndimage import gaussian_filter
 from scipy.signal import resample
 from torch import Tensor
-from .core import InputError, fft2c, fourier_crop, ifft2c
+from .core import InputError, fft2c, figure_text, fourier_crop, ifft2c
 from .structure import Structure
-from .viewers import View, _CSS, _LOOKS, _bar_html, _colors, _compose, _draw_chain, _finish, _label_array, _one, _pairs, _tools, _view, scene, thin_frames
+from .viewers import View, _CSS, _LOOKS, _bar_html, _colors, _compose, _draw_chain, _finish, _label_array, _one, _page_json, _pairs, _tools, _view, scene, thin_frames
 
 # %% ../nbs/04_image_viewers.ipynb #f93afd17
 def molecule_volume(structure:Structure) -> float: # Å³
@@ -209,7 +209,7 @@ def plot_images(observed:Tensor, # (N, D, D)
         for ax, image, title in zip(line, blurred, _PANELS):
             ax.imshow(image, cmap="gray", vmin=-high, vmax=high); ax.set_xticks([]); ax.set_yticks([])
             if i == rows[0]: ax.set_title(title, fontsize=9)
-        line[0].set_ylabel(f"{names[i]}\nr = {r[i]:.2f}", fontsize=8)
+        line[0].set_ylabel(f"{figure_text(names[i])}\nr = {r[i]:.2f}", fontsize=8)
     return _finish(fig)
 
 def _names(names, N):
@@ -280,10 +280,9 @@ def view_images(observed:Tensor, # (N, D, D)
     if D > box: y, x = (ifft2c(fourier_crop(fft2c(v[rows]), D, box), box) for v in (y, x))
     else: y, x = y[rows], x[rows]
     s = dict(box=min(D, box), observed=pack_images(y), predicted=pack_images(x), captions=[f"{names[i]} · correlation {r[i]:.3f}" for i in rows])
-    s["id"] = hashlib.sha1(json.dumps([s, smooth, width]).encode()).hexdigest()[:12]
+    s["id"] = hashlib.sha1(_page_json([s, smooth, width]).encode()).hexdigest()[:12]
     figures = "".join(f'<figure><canvas width="{s["box"]}" height="{s["box"]}"></canvas>{t}</figure>' for t in _PANELS)
     sliders = (f'<div class="cs-player"><span class="cs-count">particle</span><input class="cs-frame cs-particle" type="range" min="0" max="{len(rows) - 1}" value="0" aria-label="particle"></div>'
         f'<div class="cs-tools"><label>blur <input class="cs-smooth" type="range" min="0" max="4" step="0.5" value="{smooth:g}" style="width:110px;vertical-align:middle"> <span class="cs-blur"></span></label><label><input class="cs-same" type="checkbox" checked> one grey scale</label>'
         f'<span class="cs-note">{len(rows)} of {len(r)} particles</span></div>')
-    data = json.dumps(s, separators=(",", ":")).replace("</", "<\\/") # a name cannot end the script
-    return View(f'{_CSS}{_IMAGE_CSS}\n<div class="cryosphere-view" data-images="{s["id"]}" style="max-width:{width}px"><div class="cs-panels">{figures}</div><div class="cs-caption"></div>{sliders}</div>\n<script>{_IMAGES.strip()}({data});</script>')
+    return View(f'{_CSS}{_IMAGE_CSS}\n<div class="cryosphere-view" data-images="{s["id"]}" style="max-width:{width}px"><div class="cs-panels">{figures}</div><div class="cs-caption"></div>{sliders}</div>\n<script>{_IMAGES.strip()}({_page_json(s)});</script>')

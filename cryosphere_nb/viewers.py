@@ -10,7 +10,7 @@ __all__ = ['GREY', 'MOST_RIBBON', 'segment_colors', 'label_ranges', 'secondary_s
            'view_values', 'save_page']
 
 # %% ../nbs/03_viewers.ipynb #5d592029
-import base64, hashlib, html, inspect, io, itertools, json, os
+import base64, hashlib, html, inspect, io, itertools, os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from scipy.spatial import cKDTree
 from torch import Tensor
-from .core import InputError, write_atomic
+from .core import InputError, figure_text, printable, script_json, write_atomic
 from .geometry import apply_rigid, rmsd, superpose
 from .structure import Structure, bonded_pairs, standard_residue
 
@@ -101,14 +101,23 @@ def _chain_starts(structure):
     chain = structure.residues.chain.to_numpy(object)
     return [(first, chain[first]) for _, first, _ in label_ranges(np.cumsum(np.concatenate([[0], chain[1:] != chain[:-1]])))]
 
-def _ticks(structure, R, most=8):
-    "Positions and texts of ticks along the residues: author numbers if there is a structure."
+def _tick_names(structure, R, most=8):
+    "Positions and names of ticks along the residues: author numbers, or chains, if there is a structure."
     if structure is None: return [(i, str(i)) for i in np.unique(np.linspace(0, R - 1, most).round().astype(int))]
     number, starts = structure.residues.residue_number.to_numpy(), _chain_starts(structure)
     if len(starts) > 1:
         ends = [i for i, _ in starts[1:]] + [R]
         return [(i, c or "–") for (i, c), end in zip(starts, ends) if end - i > R/40] or starts[:1] # room for a letter
     return [(i, str(number[i])) for i in np.unique(np.linspace(0, R - 1, most).round().astype(int))]
+
+def _ticks(structure, R, most=8, letters=12):
+    "The same, as texts of a figure."
+    return [(i, figure_text(t if len(t) <= letters else t[:letters - 1] + "…")) for i, t in _tick_names(structure, R, most)]
+
+def _label_residues(ax, structure, R):
+    "Residue numbers, or names of chains, below an axis along the residues."
+    ax.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, R)]))
+    ax.set_xlabel("chain" if structure is not None and len(_chain_starts(structure)) > 1 else "residue")
 
 def _finish(fig):
     "Settle the layout once, and close: a returned figure that stays open would be shown twice by a notebook."
@@ -137,7 +146,7 @@ def _draw_marks(ax, secondary, named, R):
         else: ax.add_patch(Polygon([(x, 1 + y) for x, y in (_strand(a, b) if kind == "s" else [(a, 0), (b, 0), (b, 1), (a, 1)])], color="0.35" if kind == "h" else "0.6", lw=0))
     for name, a, b in named:
         ax.plot([a + R/400, b - R/400], [.8, .8], color="k", lw=1.2, solid_capstyle="butt")
-        if (b - a)*60 > len(name)*R: ax.text((a + b)/2, .65, name, ha="center", va="top", fontsize=8) # 60 letters fit in the width
+        if (b - a)*60 > len(name)*R: ax.text((a + b)/2, .65, figure_text(name), ha="center", va="top", fontsize=8) # 60 letters fit in the width
     ax.set_ylim(-.5 if named else .9, 2.1 if secondary else 1); ax.axis("off")
 
 def plot_segments(labels, # (R,) segment of each residue, -1 for none
@@ -156,7 +165,7 @@ def plot_segments(labels, # (R,) segment of each residue, -1 for none
     if "marks" in axes: _draw_marks(axes["marks"], secondary, named, R)
     if weights is not None: _draw_weights(axes["weights"], weights)
     low = axes["bar" if weights is None else "weights"]
-    low.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, R)])); low.tick_params(labelbottom=True); low.set_xlabel("chain" if structure is not None and len(_chain_starts(structure)) > 1 else "residue")
+    _label_residues(low, structure, R); low.tick_params(labelbottom=True)
     return _finish(fig)
 
 def _draw_bar(ax, labels, structure):
@@ -370,6 +379,14 @@ def viewer_script(js:str|None=None, # address or path of 3Dmol.js
     "Address of 3Dmol.js: the argument, else `CRYOSPHERE_3DMOL_JS`, else the one py3Dmol comes with."
     return js or os.environ.get("CRYOSPHERE_3DMOL_JS") or inspect.signature(py3Dmol.view.__init__).parameters["js"].default
 
+def _text(text) -> str:
+    "Somebody's name for something, as text of a page: no tag, no quotation mark, no placeholder."
+    return html.escape(printable(text)).replace("@", "&#64;")
+
+def _page_json(value) -> str:
+    "What the script of a page is given: no name in it is a tag or a placeholder."
+    return script_json(value).replace("@", "\\u0040")
+
 @dataclass(frozen=True)
 class View:
     "A viewer as HTML: shown by a notebook, collected by `save_page`."
@@ -377,7 +394,9 @@ class View:
     js:str|None=None # see `viewer_script`
 
     SCRIPT = "@3dmol.js@"
-    def html(self, js:str|None=None) -> str: return self.body.replace(self.SCRIPT, viewer_script(js or self.js)) # the page fragment
+    def html(self, js:str|None=None) -> str: # the page fragment
+        address = script_json(viewer_script(js or self.js))[1:-1].replace("'", "\\u0027") # it stands between single quotes
+        return self.body.replace(self.SCRIPT, address)
     def _repr_html_(self) -> str: return self.html()
     def __repr__(self) -> str: return f"View of {len(self.body)/1000:.0f} kB" # what a terminal shows
 
@@ -485,15 +504,15 @@ el_UNIQUEID.dataset.used = 1;
 
 def _compose(s, below="", width=640, height=400, js=None, extra=""):
     "A View: py3Dmol's canvas, HTML below it, the drawing script and what `extra` draws besides; the id is a hash of all of it."
-    data = json.dumps(s, separators=(",", ":"))
+    data = _page_json(s)
     v = py3Dmol.view(width="100%", height=height, js=View.SCRIPT)
     create = 'viewer_UNIQUEID = $3Dmol.createViewer(document.getElementById("3dmolviewer_UNIQUEID")'
     if create not in v.startjs: raise RuntimeError("this py3Dmol builds its page differently: see _compose in 03_viewers")
     v.startjs = v.startjs.replace(create, f"{_FREE}viewer_UNIQUEID = $3Dmol.createViewer(el_UNIQUEID")
-    v.startjs += f"{_DRAW.strip()}(el_UNIQUEID, viewer_UNIQUEID, {data});\n"
+    v.startjs += f"{_DRAW.strip()}(el_UNIQUEID, viewer_UNIQUEID, @data@);\n"
     if extra: v.startjs += f"{extra.strip()}(el_UNIQUEID.cryosphere);\n"
-    page = v.write_html()
-    page = page.replace(v.uniqueid, hashlib.sha1(f"{data}{below}{width}{height}{extra}".encode()).hexdigest()[:12])
+    page = v.write_html().replace(v.uniqueid, hashlib.sha1(f"{data}{below}{width}{height}{extra}".encode()).hexdigest()[:12])
+    page = page.replace("@data@", data)
     canvas, script = page.split("<script>", 1) # the controls stand before the script, so that it finds them
     return View(f'{_CSS}\n<div class="cryosphere-view" style="max-width:{width}px">\n{canvas.strip()}\n{below}\n<script>{script}\n</div>', js)
 
@@ -502,24 +521,24 @@ def _svg(kind, R, inside): return f'<svg class="{kind}" viewBox="0 0 {R} 10" pre
 
 def _ticks_html(structure, R):
     "Residue numbers or chain names below a drawing."
-    return '<div class="cs-ticks">' + "".join(f'<span style="left:{100*i/R:.1f}%;transform:translateX(-{100*i/R:.0f}%)">{html.escape(t)}</span>' for i, t in _ticks(structure, R)) + "</div>"
+    return '<div class="cs-ticks">' + "".join(f'<span style="left:{100*i/R:.1f}%;transform:translateX(-{100*i/R:.0f}%)">{_text(t)}</span>' for i, t in _tick_names(structure, R)) + "</div>"
 
 def _marks_html(structure, domains):
     "Helices, strands and domains."
     R, names, what = structure.n_beads, structure.labels, dict(h="helix", s="strand")
-    span = lambda a, b: html.escape(f"{names[a]} – {names[b - 1]}")
+    span = lambda a, b: _text(f"{names[a]} – {names[b - 1]}")
     corners = lambda kind, a, b: " ".join(f"{x:g},{10*y:g}" for x, y in (_strand(a, b) if kind == "s" else [(a, 0), (b, 0), (b, 1), (a, 1)]))
     shape = lambda kind, a, b: f'<polygon points="{corners(kind, a, b)}" fill="{"#595959" if kind == "h" else "#999"}"><title>{what[kind]} {span(a, b)}</title></polygon>'
     runs = _secondary_runs(structure)
     line = "".join(f"M{a} 5H{b}" for kind, a, b in runs if kind == "c")
     drawn = f'<path d="{line}" stroke="#999" vector-effect="non-scaling-stroke"/>' + "".join(shape(*run) for run in runs if run[0] != "c")
-    named = "".join(f'<span style="left:{100*a/R + .15:.2f}%;width:{100*(b - a)/R - .3:.2f}%" title="{html.escape(name)}: {span(a, b)}">{html.escape(name)}</span>' for name, a, b in domain_ranges(domains, R))
+    named = "".join(f'<span style="left:{100*a/R + .15:.2f}%;width:{100*(b - a)/R - .3:.2f}%" title="{_text(name)}: {span(a, b)}">{_text(name)}</span>' for name, a, b in domain_ranges(domains, R))
     return (_svg("cs-marks", R, drawn) if runs else "") + (f'<div class="cs-domains">{named}</div>' if named else "")
 
 def _bar_html(labels, structure, domains=None):
     "The segment bar, its marks and legend as HTML."
     R, colors, names = len(labels), _colors(labels), structure.labels
-    title = lambda l, a, b: html.escape(f"{names[a]} – {names[b - 1]}: " + (f"segment {l}" if l >= 0 else "no segment"))
+    title = lambda l, a, b: _text(f"{names[a]} – {names[b - 1]}: " + (f"segment {l}" if l >= 0 else "no segment"))
     boxes = "".join(f'<rect x="{a}" width="{b - a}" height="10" fill="{colors[a]}" data-segment="{l}"><title>{title(l, a, b)}</title></rect>' for l, a, b in label_ranges(labels))
     walls = "".join(f'<path d="M{i} 0V10" stroke="#000" vector-effect="non-scaling-stroke"/>' for i, _ in _chain_starts(structure)[1:])
     first = {l: a for l, a, _ in reversed(label_ranges(labels))}
@@ -639,7 +658,7 @@ def plot_change(before:Tensor, # (R, 3) positions, Å
     _draw_chain(ax, b, _pairs(structure, x), _colors(_label_array(labels, len(x))))
     rows = pick_arrows(y - x, least, 80)
     if rows: ax.quiver(*a[rows, :2].T, *(b - a)[rows, :2].T, angles="xy", scale_units="xy", scale=1, width=.004, headwidth=5, color="#222222", zorder=3)
-    ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title(_said(x, y, structure and structure.labels), fontsize=9)
+    ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title(figure_text(_said(x, y, structure and structure.labels)), fontsize=9)
     return _finish(fig)
 
 # %% ../nbs/03_viewers.ipynb #a3997425
@@ -690,7 +709,7 @@ def view_change(structure:Structure, # nominal structure, for names and bonds
     shift = y[ball] - x[ball]
     s |= dict(look=style, start=1, moved=_runs((shift.norm(dim=-1) >= least).int().tolist()), arrows=pick_arrows(shift, least, most), ball=_ball_rows(s))
     switches = '<label><input type="checkbox" class="cs-before" checked> before</label><label><input type="checkbox" class="cs-arrows" checked> arrows</label>'
-    said = f'<div class="cs-note">{html.escape(_said(x[ball], y[ball], structure.labels))}</div>'
+    said = f'<div class="cs-note">{_text(_said(x[ball], y[ball], structure.labels))}</div>'
     return _compose(s | _view(structure.beads, torch.stack([y, x])[:, ball]), _tools(style, _LOOKS[:2], switches) + said + _bar_html(labels, structure, domains), width, height, js, _ARROWS)
 
 # %% ../nbs/03_viewers.ipynb #ba07e106
@@ -731,7 +750,7 @@ def plot_values(structure:Structure, # the molecule
     fig.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), cmap), ax=ax, label=name, shrink=.8)
     v = np.asarray(torch.as_tensor(values).detach().cpu(), float)
     along.scatter(np.arange(len(v)) + .5, v, c=colors, s=7); along.set_ylabel(name); along.set_xlim(0, len(v))
-    along.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, len(v))])); along.set_xlabel("chain" if len(_chain_starts(structure)) > 1 else "residue")
+    _label_residues(along, structure, len(v))
     return _finish(fig)
 
 def _profile(values, limits, R, most=500):
@@ -748,7 +767,7 @@ def _values_html(values, limits, structure, name, palette, domains):
     path = _profile(values, limits, R)
     key = hashlib.sha1((path + shade).encode()).hexdigest()[:10] # several pictures on a page, each with its scale
     drawn = f'<defs><linearGradient id="cs{key}" gradientUnits="userSpaceOnUse" x1="0" x2="0" y1="10" y2="0">{shade}</linearGradient></defs><path d="{path}" fill="url(#cs{key})"/>'
-    scale = f'<div class="cs-scale"><span>{html.escape(name)}</span><span>{limits[0]:.3g}</span><i style="background:linear-gradient(to right,{",".join(stops)})"></i><span>{limits[1]:.3g}</span></div>'
+    scale = f'<div class="cs-scale"><span>{_text(name)}</span><span>{limits[0]:.3g}</span><i style="background:linear-gradient(to right,{",".join(stops)})"></i><span>{limits[1]:.3g}</span></div>'
     return scale + _svg("cs-profile", R, drawn) + _marks_html(structure, domains) + _ticks_html(structure, R)
 
 def view_values(structure:Structure, # what to show
@@ -805,9 +824,9 @@ def save_page(path, # .html file to write
     if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name, or overwrite=True")
     addresses = [viewer_script(js or p.js) for p in parts if isinstance(p, View) and View.SCRIPT in p.body]
     local = next((a for a in addresses if Path(a).is_file()), None)
-    promise, script = (_PROMISE, f'<script type="text/plain" id="cs3dmol">{Path(local).read_text()}</script>\n{_RUN}\n') if local else ("", "")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>\n{promise}'
+    promise, script = (_PROMISE, f'<script type="text/plain" id="cs3dmol">{Path(local).read_text(encoding="utf-8")}</script>\n{_RUN}\n') if local else ("", "")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title><style>{_STYLE}</style>\n{promise}'
     body = "\n".join(f'<div class="part">{_part_html(p, js)}</div>' for p in parts)
-    text = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body><h1>{html.escape(title)}</h1>\n{body}\n{script}</body></html>\n'
-    with write_atomic(path) as tmp: tmp.write_text(text)
+    text = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body><h1>{_text(title)}</h1>\n{body}\n{script}</body></html>\n'
+    with write_atomic(path) as tmp: tmp.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
     return path
