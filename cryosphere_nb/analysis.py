@@ -18,11 +18,12 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from .core import InputError, write_atomic
+from .core import InputError, write_atomic, write_csv
 from .metrics import hinge_positions, occupied_segments, pearson, principal_motions, recovery_report, segment_sizes
+from .particles import refuse_overwrite
 from .structure import Structure, save_structure
-from .train import REPORT_FILES, Run
-from .viewers import View, _chain_starts, _colors, _finish, _label_array, _ticks, label_ranges, plot_motion, plot_segments, save_page, thin_frames, view_motion, view_segments
+from .train import REPORT_FILES, RUN_FILES, Run
+from .viewers import View, _colors, _finish, _label_array, _label_residues, label_ranges, plot_motion, plot_segments, save_page, thin_frames, view_motion, view_segments
 
 # %% ../nbs/40_analysis.ipynb #c750f5d5
 def view_run_segments(run:Run, # finished run
@@ -117,6 +118,13 @@ def view_traversal(run:Run, # finished run
     t = traverse(run.latents) if traversal is None else traversal
     return view_motion(run.nominal, run.decode_atoms(t.latents), run.segments, js=js)
 
+def _check_output(run, path, overwrite):
+    "Refuse to write over what a run is loaded from; and over anything else, unless it may be."
+    path = Path(path)
+    for own in (Path(run.folder)/name for name in RUN_FILES):
+        if path.exists() and own.exists() and path.samefile(own): raise InputError(path, "a file of the run", "another file", "What a run is loaded from is never overwritten.")
+    refuse_overwrite(path, overwrite)
+
 def write_movie(run:Run, # finished run
                 path, # .cif or .pdb file, or one of these with .gz
                 traversal:Traversal|None=None, # the walk; along the first axis if None
@@ -124,6 +132,7 @@ def write_movie(run:Run, # finished run
                ) -> Path: # the file
     "Write a walk as a multi-model file, all atoms; B-factors are segment numbers, -1 for none."
     t = traverse(run.latents) if traversal is None else traversal
+    _check_output(run, path, overwrite)
     return save_structure(run.nominal, path, run.decode_atoms(t.latents), run.segments.float(), overwrite)
 
 # %% ../nbs/40_analysis.ipynb #4c976bb3
@@ -228,16 +237,18 @@ def spread_along(vectors:np.ndarray, # (n, 3)
     direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
     return float(np.subtract(*np.quantile(centred @ direction, [high, low])))
 
-def motion_summary(motions:pd.DataFrame, # image, segment, rx, ry, rz, angle (rad), tx, ty, tz (Å): `run.motions`
+_UNITS = {**{k: f"{k}_rad" for k in ("rx", "ry", "rz", "angle")}, **{k: f"{k}_a" for k in ("tx", "ty", "tz")}}
+
+def motion_summary(motions:pd.DataFrame, # image, segment, rx_rad, ry_rad, rz_rad, angle_rad, tx_a, ty_a, tz_a: `run.motions`
                    labels:Tensor, # (R,) segment of each residue, -1 for none
                   ) -> pd.DataFrame: # one row per segment in use: residues, angle_deg, swing_deg, shift_a, travel_a
     "Median and spread of each segment's rotation (degrees) and shift (Å), over all images."
     labels = torch.as_tensor(labels).cpu()
     labels = labels[labels >= 0]
-    size, table = segment_sizes(labels), motions.dropna()
+    size, table = segment_sizes(labels), motions.rename(columns=_UNITS).dropna()
     def row(m):
         one = table[table.segment == m]
-        v, t = np.rad2deg(one[["rx", "ry", "rz"]].to_numpy(float)), one[["tx", "ty", "tz"]].to_numpy(float)
+        v, t = np.rad2deg(one[["rx_rad", "ry_rad", "rz_rad"]].to_numpy(float)), one[["tx_a", "ty_a", "tz_a"]].to_numpy(float)
         return dict(segment=m, residues=int(size[m]), angle_deg=np.median(np.linalg.norm(v, axis=1)), swing_deg=spread_along(v), shift_a=np.median(np.linalg.norm(t, axis=1)), travel_a=spread_along(t))
     return pd.DataFrame([row(m) for m in occupied_segments(labels).tolist()]).set_index("segment")
 
@@ -264,7 +275,7 @@ def _draw_residues(ax, table, labels=None, structure=None):
     colors = _colors(_label_array(labels, R))
     if labels is not None:
         for _, a, b in label_ranges(_label_array(labels, R)): ax.axvspan(a, b, ymax=0.06, color=colors[a], lw=0)
-    ax.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, R)])); ax.set_xlabel("chain" if structure is not None and len(_chain_starts(structure)) > 1 else "residue")
+    _label_residues(ax, structure, R)
 
 def plot_residue_motion(table:pd.DataFrame, # as from `residue_motion`
                         labels=None, # (R,) segments, drawn as a strip
@@ -343,15 +354,13 @@ def report(run:Run, # finished run
     "Write figure, viewer page, movie and tables of a run."
     folder = Path(run.folder if folder is None else folder)
     files = {what: folder/name for what, name in REPORT_FILES.items()}
-    for path in files.values():
-        if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new folder, or overwrite=True")
+    for path in files.values(): _check_output(run, path, overwrite)
     truth, t = _check_truth(truth, len(run), run.nominal.n_beads), traverse(run.latents) if traversal is None else traversal
-    coordinate, motions = recovered_coordinate(run, truth), run.motions
+    coordinate, motions = recovered_coordinate(run, truth), run.motions.rename(columns=_UNITS)
     used = occupied_segments(run.segments[run.segments >= 0]).tolist()
     tables = dict(images=image_table(run, coordinate), motions=motions[motions.segment.isin(used)], segments=motion_summary(motions, run.segments).reset_index(),
-                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads)))
-    for name, table in tables.items():
-        with write_atomic(files[name]) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
+                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")))
+    for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
     sheet = overview(run, truth, t)
     with write_atomic(files["figure"]) as tmp: sheet.savefig(tmp, dpi=2*sheet.dpi, metadata={"Software": None})
     write_movie(run, files["movie"], t, overwrite)
