@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['TRAJECTORIES', 'ImagePath', 'typical', 'neighbour_graph', 'path_between', 'Clusters', 'cluster_images',
            'image_frames', 'topology_path', 'write_structures', 'residue_fluctuation', 'residue_shift', 'residue_specs',
-           'chimerax_script', 'split_star', 'write_ensemble']
+           'chimerax_file', 'chimerax_script', 'split_star', 'write_ensemble']
 
 # %% ../nbs/43_ensembles.ipynb #2e2ffd92
-import warnings
+import re, tempfile, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from .analysis import Traversal, latent_axes, residue_motion, traverse, used_rows
-from .core import InputError, write_atomic
+from .analysis import Traversal, _check_output, latent_axes, residue_motion, traverse, used_rows
+from .core import InputError, file_name, write_atomic, write_csv
 from .particles import read_star_blocks, refuse_overwrite
 from .structure import Structure, save_structure
 from .viewers import GREY, label_ranges, segment_colors, thin_frames
@@ -150,11 +150,21 @@ def _check_images(run, rows):
     if len(gone): raise InputError("structures of images", f"image {int(gone[0])}, which was skipped", "images with a latent")
     return rows
 
-def topology_path(path, structure:Structure) -> Path:
-    "Where the topology of a trajectory goes."
-    fits = structure.n_atoms <= 99_999 and structure.atoms.residue_number.between(-999, 9999).all() and all(len(c) <= (4 if c == s else 1) for c, s in {*zip(structure.atoms.chain, structure.atoms.segment)})
-    fits = fits and structure.atoms.residue_name.str.len().max() <= 3 and structure.atoms.name.str.len().max() <= 4
-    return Path(path).with_suffix(".pdb" if fits else ".cif")
+def topology_path(path, # of a trajectory
+                  structure:Structure, # its atoms
+                  b_factors=None, # that go with them
+                 ) -> Path: # of a file that is never the trajectory, nor a movie of its name
+    "Where the topology of a trajectory goes: `walk_topology.pdb` for `walk.xtc`; `.cif` if the PDB format cannot hold it."
+    with tempfile.TemporaryDirectory() as tmp: # the writer knows what fits
+        try: ending = save_structure(structure, Path(tmp)/"fits.pdb", b_factors=b_factors).suffix
+        except InputError: ending = ".cif"
+    return Path(path).with_name(f"{Path(path).stem}_topology{ending}")
+
+def _distinct(files, where):
+    "Two outputs never share a name."
+    names = [Path(f).resolve() for f in files]
+    twice = next((p for p in names if names.count(p) > 1), None)
+    if twice: raise InputError(where, f"'{twice.name}' twice", "a name of its own for each file")
 
 def write_structures(structure:Structure, # nominal model
                      frames, # (F, A, 3) positions of all atoms, Å; or pieces of it, as from `image_frames`
@@ -166,7 +176,8 @@ def write_structures(structure:Structure, # nominal model
     path = Path(path)
     pieces = [frames] if isinstance(frames, (Tensor, np.ndarray)) else frames
     if path.suffix.lower() not in TRAJECTORIES: return [save_structure(structure, path, torch.cat([torch.as_tensor(p) for p in pieces]), b_factors, overwrite)]
-    top = topology_path(path, structure)
+    top = topology_path(path, structure, b_factors)
+    _distinct([path, top], "write_structures")
     for file in path, top: refuse_overwrite(file, overwrite)
     _write_trajectory(structure, pieces, path)
     return [path, save_structure(structure, top, b_factors=b_factors, overwrite=True)]
@@ -191,7 +202,7 @@ def residue_fluctuation(run, # finished run
                         rows=None, # (n,) images; all that have a latent if None
                         most:int=1000, # evenly thinned to this many
                        ) -> Tensor: # (R,) Å
-    "RMSF of each residue over some images."
+    "RMSF of each residue over the structures of some images, given the decoder: its own error is not in it."
     rows = used_rows(run.latents) if rows is None else torch.as_tensor(rows)
     return torch.tensor(residue_motion(run.coordinates(rows[thin_frames(len(rows), most)]), run.nominal.beads).rmsf.to_numpy())
 
@@ -203,21 +214,48 @@ def residue_shift(beads:Tensor, # (R, 3), or (F, R, 3) for several structures, �
     return (d if d.ndim == 1 else d.mean(0)).sqrt()
 
 # %% ../nbs/43_ensembles.ipynb #cad7c52b
+def _sayable(table):
+    "Rows whose chain and insertion code can stand in a command of ChimeraX."
+    chain = lambda c: c.isprintable() and not set(c) & set("\"'\\;")
+    return table.chain.map(chain) & table.insertion_code.str.fullmatch("[A-Za-z0-9]?")
+
+def _residue_table(structure, labels):
+    "Chain, number, insertion code and segment of the residues of the file."
+    of_atom = torch.as_tensor(labels).cpu()[structure.residue_of_atom.cpu()].numpy()
+    return structure.atoms[["chain", "residue_number", "insertion_code"]].assign(label=of_atom).drop_duplicates()
+
+def _chain_specs(chain):
+    "What stands before and after the residues of a chain; names that are not plain are asked for as an attribute."
+    return (f"/{chain}", "") if re.fullmatch("[A-Za-z0-9_]+", chain) else ("", f'::chain_id="{chain}"' if chain else "")
+
 def residue_specs(structure:Structure,
                   labels:Tensor, # (R,) segment of each residue, -1 for none
                  ) -> dict: # label -> list of ChimeraX specifications such as "/A:1-29,60-121", one per chain
-    "Which residues of the file belong to each segment; carried ones with the residue they move with."
-    of_atom = torch.as_tensor(labels).cpu()[structure.residue_of_atom.cpu()].numpy()
-    table = structure.atoms[["chain", "residue_number", "insertion_code"]].assign(label=of_atom).drop_duplicates()
-    specs = {}
-    for label, one in table.groupby("label", sort=True):
-        specs[int(label)] = []
-        for chain, rows in one.groupby("chain", sort=False):
-            plain, inserted = rows.residue_number[rows.insertion_code == ""].sort_values().unique(), rows[rows.insertion_code != ""]
-            runs = [plain[a:b] for _, a, b in label_ranges(plain - np.arange(len(plain)))] if len(plain) else []
-            parts = [f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs] + [f"{n}{i}" for n, i in zip(inserted.residue_number, inserted.insertion_code)]
-            specs[int(label)].append((f"/{chain}" if chain else "") + ":" + ",".join(parts))
+    "Which residues of the file belong to each segment; carried ones with the residue they move with. Names that cannot stand in a command are left out."
+    table = _residue_table(structure, labels)
+    specs = {int(label): [] for label in sorted(table.label.unique())}
+    for (label, chain), rows in table[_sayable(table)].groupby(["label", "chain"], sort=False):
+        plain, inserted = rows.residue_number[rows.insertion_code == ""].sort_values().unique(), rows[rows.insertion_code != ""]
+        runs = [plain[a:b] for _, a, b in label_ranges(plain - np.arange(len(plain)))] if len(plain) else []
+        parts = [f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs] + [f"{n}{i}" for n, i in zip(inserted.residue_number, inserted.insertion_code)]
+        before, after = _chain_specs(chain)
+        specs[int(label)].append(f"{before}:{','.join(parts)}{after}")
     return specs
+
+def chimerax_file(path) -> str:
+    "The name of a file as a word of a ChimeraX command."
+    name = Path(path).as_posix()
+    if '"' in name or not name.isprintable(): raise InputError("chimerax_script, name of a file", repr(name), "no quotation marks, no line feeds", "ChimeraX could not be told to open it.")
+    return name if re.fullmatch("[A-Za-z0-9_./+-]+", name) else '"' + name.replace("\\", "\\\\") + '"'
+
+def _color_lines(structure, labels, models):
+    "A line for each segment and chain; first those without a chain, which speak of all chains."
+    palette, specs = segment_colors(int(torch.as_tensor(labels).max()) + 1) + [GREY], residue_specs(structure, labels)
+    every = [(label, spec) for label, found in specs.items() for spec in found]
+    every.sort(key=lambda pair: pair[1].startswith("/") or "::" in pair[1])
+    table = _residue_table(structure, labels)
+    silent = [f"# chain {file_name(c)}: {n} residues keep their colour, as their names cannot stand in a command" for c, n in table[~_sayable(table)].groupby("chain", sort=False).size().items()]
+    return silent + [f"color {model}{spec} {palette[max(label, -1)]}" for model in models for label, spec in every]
 
 def chimerax_script(structure:Structure, # nominal model
                     labels:Tensor, # (R,) segments
@@ -229,14 +267,11 @@ def chimerax_script(structure:Structure, # nominal model
                     frames:int=20, # of the morph, between two structures
                    ) -> str: # text of a .cxc file
     "A ChimeraX script that shows an ensemble."
-    names = {what: Path(name).as_posix() for what, name in dict(walk=walk, states=states, map=map).items() if name is not None}
+    names = {what: chimerax_file(name) for what, name in dict(walk=walk, states=states, map=map).items() if name is not None}
     if not names: raise InputError("chimerax_script", "no file to show", "walk, states or map")
     number = {what: k for k, what in enumerate(names, 1)}
-    spaced = lambda name: f'"{name}"' if " " in name else name
-    lines = ["# ChimeraX script, for an empty session", "set bgColor white", *(f"open {spaced(name)}" for name in names.values())]
-    palette = segment_colors(int(torch.as_tensor(labels).max()) + 1) + [GREY]
-    models = [f"#{number[what]}" for what in ("walk", "states") if what in number]
-    lines += [f"color {model}{spec} {palette[max(label, -1)]}" for model in models for label, specs in residue_specs(structure, labels).items() for spec in specs]
+    lines = ["# ChimeraX script, for an empty session", "set bgColor white", *(f"open {name}" for name in names.values())]
+    lines += _color_lines(structure, labels, [f"#{number[what]}" for what in ("walk", "states") if what in number])
     lines += ["hide atoms", "cartoon", "lighting soft"]
     if "states" in number:
         lines += [f"# #{number['states']}.{c}: {w:.1%} of the images" for c, w in enumerate(weights, 1)]
@@ -251,6 +286,7 @@ def split_star(path, # star file
                overwrite:bool=False, # replace existing files?
               ) -> list[Path]: # the files
     "Write some rows of a star file into files of their own; all columns and other blocks are kept."
+    _distinct(groups, "split_star")
     blocks, name = read_star_blocks(path)
     table, files = blocks[name], {Path(file): np.asarray(torch.as_tensor(rows)) for file, rows in groups.items()}
     for file, rows in files.items():
@@ -281,8 +317,12 @@ def write_ensemble(run, # finished run
     K, named = len(clusters), lambda end: [folder/f"cluster_{c:02d}.{end}" for c in range(1, len(clusters) + 1)]
     files = dict(states=folder/"ensemble.cif", table=folder/"ensemble.csv", clusters=named("cif"), stars=named("star"), walk=folder/"walk.cif", walk_table=folder/"walk.csv", script=folder/"ensemble.cxc")
     if trajectory: files["trajectory"] = folder/f"{'walk' if images is None else 'images'}.{trajectory}"; files["topology"] = topology_path(files["trajectory"], s)
-    for file in (f for v in files.values() for f in (v if isinstance(v, list) else [v])): refuse_overwrite(file, overwrite, [star])
+    every = [f for v in files.values() for f in (v if isinstance(v, list) else [v])]
+    _distinct(every, "write_ensemble")
+    for file in every: refuse_overwrite(file, overwrite, [star, map]); _check_output(run, file, overwrite)
     if images is not None: _check_images(run, images)
+    script = chimerax_script(s, run.segments, files["walk"].name, len(walk), files["states"].name, clusters.weights.tolist(), None if map is None else Path(map).absolute())
+    if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every): warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
     decoded = lambda: (run.decode_atoms(z) for z in walk.latents.split(16))
     split_star(star, {file: clusters.rows(c) for c, file in enumerate(files["stars"])}, overwrite)
     atoms = run.decode_atoms(run.latents[clusters.images])
@@ -294,8 +334,6 @@ def write_ensemble(run, # finished run
     rmsd = (atoms[:, s.bead_atom] - s.beads).square().sum(-1).mean(-1).sqrt()
     tables = dict(table=pd.DataFrame(dict(model=range(1, K + 1), image=clusters.images, images=clusters.count, weight=clusters.weights, correlation=mean_correlation, rmsd_a=rmsd)),
                   walk_table=pd.DataFrame(dict(model=range(1, len(walk) + 1), image=walk.images, position=walk.position, images=walk.count)))
-    for name, table in tables.items():
-        with write_atomic(files[name]) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
-    script = chimerax_script(s, run.segments, files["walk"].name, len(walk), files["states"].name, clusters.weights.tolist(), None if map is None else Path(map).absolute())
-    with write_atomic(files["script"]) as tmp: tmp.write_text(script)
+    for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
+    with write_atomic(files["script"]) as tmp: tmp.write_text(script, encoding="utf-8")
     return files
