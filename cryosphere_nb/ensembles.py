@@ -254,7 +254,7 @@ def _color_lines(structure, labels, models):
     every = [(label, spec) for label, found in specs.items() for spec in found]
     every.sort(key=lambda pair: pair[1].startswith("/") or "::" in pair[1])
     table = _residue_table(structure, labels)
-    silent = [f"# chain {file_name(c)}: {n} residues keep their colour, as their names cannot stand in a command" for c, n in table[~_sayable(table)].groupby("chain", sort=False).size().items()]
+    silent = [f"# chain {file_name(c)}: names of residues that cannot stand in a command, and keep their colour: {n}" for c, n in table[~_sayable(table)].groupby("chain", sort=False).size().items()]
     return silent + [f"color {model}{spec} {palette[max(label, -1)]}" for model in models for label, spec in every]
 
 def chimerax_script(structure:Structure, # nominal model

@@ -9,7 +9,7 @@ __all__ = ['DECODER_JS', 'POINTS_JS', 'EXPLORER_JS', 'EXACT', 'LATER', 'embed_pc
            'path_traversal', 'plot_explorer']
 
 # %% ../nbs/44_explorer.ipynb #27114898
-import base64, hashlib, json, re
+import base64, hashlib, re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
-from .analysis import Traversal, latent_axes, used_rows
-from .core import InputError, write_atomic
+from .analysis import Traversal, _check_output, latent_axes, used_rows
+from .core import InputError, figure_text, write_atomic
 from .decoder import LEAST, top_segments
-from .particles import Particles, read_star_blocks, refuse_overwrite, write_star
+from .particles import Particles, read_star_blocks, write_star
 from .structure import Structure
 from .train import Run
-from .viewers import MOST_RIBBON, View, _draw_chain, _finish, _pairs, guess_oxygens, principal_frame, ribbon_atoms, scene, segment_colors, thin_frames, view_segments
+from .viewers import MOST_RIBBON, View, _draw_chain, _finish, _page_json, _pairs, guess_oxygens, principal_frame, ribbon_atoms, scene, segment_colors, thin_frames, view_segments
 
 # %% ../nbs/44_explorer.ipynb #49ef7afe
 def embed_pca(latents:Tensor, # (N, L); rows of skipped images are NaN
@@ -582,10 +582,10 @@ def explore(run:Run, # finished run
                 axes=pca.axes[:8].tolist(), mean=pca.mean.tolist(), spans=spans.T[:8].tolist(), start=int((z - z.mean(0)).norm(dim=1).argmin()), steps=steps,
                 decoder=export_decoder(run, atoms, owner), beads=beads, reach=reach)
     rest = put_off(data) if len(z) > LATER else {}
-    text, later = (json.dumps(v, separators=(",", ":")) for v in (data, rest))
+    text, later = (_page_json(v) for v in (data, rest))
     own = hashlib.sha1(f"{text}{later if rest else ''}{height}".encode()).hexdigest()[:12]
     text = text[:-1] + f',"viewer":"{own}"}}'
-    parts = dict(id=own, n=f"{len(z)}", height=f"{height}", data=text.replace("<", "\\u003c"), code=(DECODER_JS + POINTS_JS + EXPLORER_JS).lstrip(), later=f'<script type="application/json" class="csx-later">{later}</script>\n' if rest else "", view=view.body.replace(viewer, own))
+    parts = dict(id=own, n=f"{len(z)}", height=f"{height}", data=text, code=(DECODER_JS + POINTS_JS + EXPLORER_JS).lstrip(), later=f'<script type="application/json" class="csx-later">{later}</script>\n' if rest else "", view=view.body.replace(viewer, own))
     return Explorer(re.sub(r"@(id|n|height|data|code|later|view)@", lambda m: parts[m[1]], _PAGE.strip()), js, land, height + 220)
 
 # %% ../nbs/44_explorer.ipynb #c4c5ff88
@@ -597,17 +597,19 @@ def read_rows(source, # path of a file saved by the explorer, its text, or row n
     elif isinstance(source, str) and ("\n" in source or source.strip().isdigit()): text, where = source, "rows, pasted text"
     else:
         where = Path(source)
-        if not where.is_file(): raise InputError(where, "no such file", "a file saved by the explorer")
-        text = where.read_text()
+        try: text = where.read_text(encoding="utf-8")
+        except OSError as e: raise InputError(where, e.strerror, "a file saved by the explorer") from None
+        except ValueError: raise InputError(where, "bytes that are no text", "a file saved by the explorer") from None
     if text is None:
         rows = torch.as_tensor(np.asarray(source))
+        if rows.is_floating_point() and not (rows == rows.floor()).all(): raise InputError(where, "numbers that are not whole", "row numbers, or a mask")
         rows = rows.nonzero().flatten() if rows.dtype == torch.bool else rows.long()
     else:
         lines = [(i, l.strip()) for i, l in enumerate(text.splitlines(), 1) if l.strip()]
-        said = next((m for _, l in lines if (m := re.match(r"# cryosphere_nb \w+: (\d+) of (\d+) images", l))), None)
+        said = next((m for _, l in lines if (m := re.match(r"# cryosphere_nb \w+: ([0-9]{1,15}) of ([0-9]{1,15}) images", l))), None)
         lines = [(i, l) for i, l in lines if not l.startswith("#")]
         for i, l in lines:
-            if not l.isdigit(): raise InputError(f"{where}, line {i}", repr(l[:40]), "a row number")
+            if not re.fullmatch("[0-9]{1,15}", l): raise InputError(f"{where}, line {i}", repr(l[:40]), "a row number")
         rows = torch.tensor([int(l) for _, l in lines], dtype=torch.long)
         if said and int(said[1]) != len(rows): raise InputError(where, f"{len(rows)} rows", f"{said[1]}, as its first line says", "The text is not complete.")
         if said and n is not None and int(said[2]) != n: raise InputError(where, f"rows of a data set of {said[2]} images", f"{n} images", "The selection was made on another data set.")
@@ -625,7 +627,7 @@ def write_selection(source, # a `Run`, or `Particles`
     rows = read_rows(rows, len(source)).unique()
     if isinstance(source, Particles): write_star(source.select(rows.numpy()), path, overwrite=overwrite); return path
     own = source.folder/"particles.star"
-    refuse_overwrite(path, overwrite, [own])
+    _check_output(source, path, overwrite)
     blocks, block = read_star_blocks(own)
     if len(blocks[block]) != len(source): raise InputError(own, f"{len(blocks[block])} rows", f"{len(source)}, the images of the run")
     with write_atomic(path) as tmp: starfile.write({**blocks, block: blocks[block].iloc[rows.numpy()]}, tmp, float_format="%.12g", na_rep="nan")
@@ -667,14 +669,14 @@ def _draw_map(ax, xy, labels, column, selected):
         keep = np.zeros(len(xy), bool); keep[read_rows(selected, len(xy)).numpy()] = True; chosen &= keep
     packed = _pack_column(str(column.name), column)
     size = float(np.clip(9 - 0.75*np.log(len(xy) + 1), 0.8, 4.5))**2
-    ax.set_xlabel(labels[0]); ax.set_ylabel(labels[1])
+    ax.set_xlabel(figure_text(labels[0])); ax.set_ylabel(figure_text(labels[1]))
     if "classes" not in packed:
         dots = ax.scatter(*xy[chosen].T, c=column.to_numpy(float)[chosen], s=size, vmin=packed["lo"], vmax=packed["hi"], lw=0, alpha=.8, rasterized=True)
-        ax.figure.colorbar(dots, ax=ax, label=column.name); return
+        ax.figure.colorbar(dots, ax=ax, label=figure_text(column.name)); return
     for name, c in zip(packed["classes"], packed["palette"]):
         here = chosen & (column.astype(str) == name).to_numpy()
-        ax.scatter(*xy[here].T, color=c, s=size, lw=0, alpha=.8, rasterized=True, label=name)
-    ax.legend(title=column.name, fontsize=8, title_fontsize=8, frameon=False, markerscale=2)
+        ax.scatter(*xy[here].T, color=c, s=size, lw=0, alpha=.8, rasterized=True, label="\u200b" + figure_text(name)) # a name may begin with "_", which a legend would leave out
+    ax.legend(title=figure_text(column.name), fontsize=8, title_fontsize=8, frameon=False, markerscale=2)
 
 def _draw_path(fig, ax, side, run, xy, rows, most=4):
     "The path on the map, and some of its structures over each other, light to dark."
