@@ -9,7 +9,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 package, bin_folder = "cryosphere_nb", Path(sys.executable).parent
-n_workers, notebook_seconds, browser_seconds, notebook_bytes, nbs_bytes = 2, 600, 600, 1_000_000, 15_000_000
+n_workers, notebook_seconds, fuzz_seconds, browser_seconds, notebook_bytes, nbs_bytes = 2, 600, 900, 1800, 1_000_000, 15_000_000
 # One thread per process: two notebooks share two cores, and results do not depend on the number of cores. OpenMP reads this when torch is imported,
 # so it has to be in the environment of the process, not set by it.
 one_thread = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -23,7 +23,7 @@ class Skipped(Exception):
 
 def command(*args, cwd=root, **kw):
     "Run a command; its output is shown if it fails."
-    done = subprocess.run([str(a) for a in args], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
+    done = subprocess.run([str(a) for a in args], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", **kw)
     if done.returncode: raise Failed(f"{Path(str(args[0])).name} ended with code {done.returncode}\n{done.stdout}")
     return done.stdout
 
@@ -98,7 +98,7 @@ def check_wheel(copy):
         # 2 GB are not installed twice. The package itself cannot come that way: Python does not read path files (and so not the editable install's) in a
         # folder that a path file adds. The script below verifies it.
         site = Path(sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)}))
-        (site/"dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (site/"dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         names = [f"{package}.{p.stem}" for p in sorted((root/package).glob("*.py")) if not p.stem.startswith("_")]
         script = f"""
 import importlib, pathlib
@@ -131,7 +131,7 @@ def notebook_worker(path):
 def run_notebook(path):
     "Run one notebook in a process of its own: (status, seconds, text)."
     start = time.time()
-    with tempfile.TemporaryFile("w+") as log: # a file, not a pipe: a stray child process must not keep us waiting
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log: # a file, not a pipe: a stray child process must not keep us waiting
         job = subprocess.Popen([sys.executable, __file__, "--notebook", str(path)], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try: code = job.wait(notebook_seconds)
         except subprocess.TimeoutExpired:
@@ -144,38 +144,49 @@ def run_notebook(path):
     note = f"{result['left_out']} slow cells left out" if result["left_out"] else ""
     return ("skipped" if result["skipped"] else "passed" if result["passed"] else "failed"), time.time() - start, note if result["passed"] else text[-6000:]
 
-# ---------------------------------------------------------------- 5. what is rendered from them
+# ---------------------------------------------------------------- 5. files that are damaged
+
+def check_fuzz(copy):
+    "readers of damaged files: hundreds of mutations for each, and every one is read or refused with an InputError"
+    script = root/"benchmarks/fuzz.py"
+    if not script.exists(): raise Skipped("there is no benchmarks/fuzz.py")
+    return command(sys.executable, script, "--mutations", "200", "--seed", "0", timeout=fuzz_seconds).strip().rsplit("\n", 1)[-1]
+
+# ---------------------------------------------------------------- 6. what is rendered from them
 
 def check_readme(copy):
-    "README.md is what nbs/index.ipynb renders to"
+    "README.md is what nbs/index.ipynb renders to, and `nbdev_docs` leaves it alone"
     spec = importlib.util.spec_from_file_location("readme", root/".ci/readme.py")
     readme = importlib.util.module_from_spec(spec); spec.loader.exec_module(readme)
     (copy/"README.md").write_text(readme.render(), encoding="utf-8")
     diff = differences(root, copy, [Path("README.md")])
     if diff: raise Failed("run `make readme`:\n" + "\n".join(diff.values()))
-    dead = [l for l in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", (copy/"README.md").read_text()) if not (root/l).exists()]
+    dead = [l for l in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", (copy/"README.md").read_text(encoding="utf-8")) if not (root/l).exists()]
     if dead: raise Failed("README.md links to files that are not there: " + ", ".join(dead))
+    os.utime(copy/"README.md", (0, 0)) # older than every notebook: the one case in which nbdev_docs would have Quarto write another
+    said = command(sys.executable, "-c", "from nbdev.quarto import nbdev_readme; nbdev_readme.__wrapped__(chk_time=True)", cwd=copy)
+    if differences(root, copy, [Path("README.md")]) or "Could not find" not in said: raise Failed(f"nbdev_docs would write README.md; settings.ini, readme_nb, names a notebook that is not there, so that it does not\n{said}")
 
 def check_docs(copy):
     "the documentation site's sources build: nbdev prepares every notebook for Quarto; the sidebar that is stored is up to date"
-    shutil.rmtree(copy); copy.mkdir(); copy_project(copy); shutil.copytree(root/".ci", copy/".ci")
+    shutil.rmtree(copy); copy.mkdir(); copy_project(copy); shutil.copytree(root/".ci", copy/".ci", ignore=shutil.ignore_patterns("__pycache__"))
     command(sys.executable, ".ci/docs.py", "--prepare", cwd=copy)
     diff = differences(root, copy, [Path("nbs/sidebar.yml")])
     if diff: raise Failed("run `make export`:\n" + "\n".join(diff.values()))
 
 def check_links(copy):
-    "every link of the site leads somewhere: pages, anchors, images, repository, Colab, names of the package, sidebar"
+    "every link of the site leads somewhere: pages, anchors, images, repository, Colab, names of the package, sidebar; and Quarto gets its text in lines"
     if not (copy/"_proc").is_dir(): raise Failed("the site's sources were not prepared")
     for name in "benchmarks", "CONTRIBUTING.md", "CHANGELOG.md", ".github", "Makefile": # what pages may link to in the repository
         if (root/name).is_dir(): shutil.copytree(root/name, copy/name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".env"))
         else: shutil.copy2(root/name, copy/name)
     return command(sys.executable, ".ci/links.py", cwd=copy).strip()
 
-# ---------------------------------------------------------------- 6. what a browser makes of them
+# ---------------------------------------------------------------- 7. what a browser makes of them
 
 def check_browser(copy):
-    "the viewers in headless Chromium: pages open, play, slide and turn"
-    try: done = subprocess.run([sys.executable, ".ci/browser.py"], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=browser_seconds)
+    "the viewers in headless Chromium: pages open, play, slide and turn, and no name runs as a script"
+    try: done = subprocess.run([sys.executable, ".ci/browser.py"], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", timeout=browser_seconds)
     except subprocess.TimeoutExpired as e: raise Failed(f"stopped after {browser_seconds} s\n{(e.stdout or b'').decode(errors='replace')}")
     if done.returncode == 77: raise Skipped(done.stdout.strip().rsplit("\n", 1)[-1])
     if done.returncode: raise Failed(f"`.ci/browser.py NAME --pictures FOLDER` runs one page and leaves pictures\n{done.stdout}")
@@ -203,10 +214,10 @@ def main():
         with ThreadPoolExecutor(n_workers) as pool: # the later chapters take longest: they start first
             jobs = [(p, pool.submit(run_notebook, p)) for p in reversed(notebooks())]
             for p, job in jobs: report(*job.result()[:2], p.relative_to(root).as_posix(), job.result()[2])
-        for f in check_readme, check_docs, check_links, check_browser: check(f, copy)
+        for f in check_fuzz, check_readme, check_docs, check_links, check_browser: check(f, copy)
     if failures: print("\nfailed:\n  " + "\n  ".join(failures))
     print(f"\n{time.time() - began:.0f} s in all")
-    print(f"{count['passed']} passed, {count['failed']} failed" + (f", {count['skipped']} skipped" if count["skipped"] else ""), flush=True)
+    print(", ".join(f"{n} {status}" for status, n in count.items()), flush=True)
     return int(count["failed"] > 0)
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     .ci/docs.py --refresh    only what is kept in the repository: nbs/sidebar.yml and the output of nbs/api.ipynb
 
 Beyond what nbdev does: the sidebar in reading order; members of classes below their documentation, so that links such as `Run.prepare` find them; links between pages relative, so that a preview stays in the preview; `name(argument)` linked like
-`name`; and on every page with code a link that opens its notebook in Colab.
+`name`; on every page with code a link that opens its notebook in Colab; and all text in lists of lines: of a text in one piece Quarto makes lines without line feeds, and joins them.
 """
 import ast, json, re, shutil, subprocess, sys, warnings
 from functools import cache
@@ -134,6 +134,8 @@ def colab(page):
     return (f"[Open in Colab](https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/{cfg.nbs_path.name}/{page.as_posix()}){{.open-in-colab target=\"_blank\"}} "
             f"[and first run there]{{.colab-note}} `!pip install git+{cfg.git_url}`{{.colab-note}}")
 
+def lines(text): return text.splitlines(keepends=True) # how notebooks hold text
+
 def finish(path, page):
     "Add to a notebook in _proc what nbdev does not."
     nb = json.loads(path.read_text(encoding="utf-8"))
@@ -141,12 +143,13 @@ def finish(path, page):
     as_text = lambda s: s if isinstance(s, str) else "".join(s)
     for c in nb["cells"]:
         if c["cell_type"] == "markdown": c["source"] = relative_links(outside_code(as_text(c["source"]), link_calls), page)
+        c["source"] = lines(as_text(c["source"]))
         for o in c.get("outputs", []):
             if "text/markdown" not in o.get("data", {}): continue
             text = as_text(o["data"]["text/markdown"])
-            o["data"]["text/markdown"] = relative_links(with_members(text, room) if room and text.startswith("---") else text, page)
+            o["data"]["text/markdown"] = lines(relative_links(with_members(text, room) if room and text.startswith("---") else text, page))
     at = next((i + 1 for i, c in enumerate(nb["cells"]) if c["cell_type"] == "raw"), 0)
-    if any(c["cell_type"] == "code" for c in nb["cells"]): nb["cells"].insert(at, dict(cell_type="markdown", id="open-in-colab", metadata={}, source=colab(page)))
+    if any(c["cell_type"] == "code" for c in nb["cells"]): nb["cells"].insert(at, dict(cell_type="markdown", id="open-in-colab", metadata={}, source=[colab(page)]))
     path.write_text(json.dumps(nb, ensure_ascii=False, indent=1), encoding="utf-8")
 
 def prepare():

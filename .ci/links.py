@@ -2,7 +2,7 @@
 
     .ci/links.py [FOLDER]     prints what is wrong; exit code 1 if anything is
 
-Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks (`room.name`) and in imports of shown code, the sidebar, and the files and keys of _quarto.yml.
+Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks (`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; and whether text is held in lists of lines.
 """
 import json, posixpath, re, sys
 from dataclasses import dataclass, field
@@ -19,6 +19,10 @@ website_keys = set("title description favicon site-url site-path repo-url repo-l
                    "page-navigation back-to-top-navigation bread-crumbs page-footer image image-alt comments open-graph twitter-card other-links code-links announcement draft-mode drafts google-analytics cookie-consent llms-txt".split())
 
 def joined(source): return source if isinstance(source, str) else "".join(source)
+
+def in_lines(text):
+    "Is it a list, each part of which is one line and, but for the last, ends with a line feed?"
+    return isinstance(text, list) and text == "".join(text).splitlines(keepends=True)
 
 def slug(heading):
     "Identifier that pandoc gives a heading."
@@ -71,6 +75,8 @@ def read_page(path, proc):
     page = Page((folder/front.get("output-file", path.with_suffix(".html").name)).as_posix())
     if not front.get("title"): page.errors.append("no title")
     for c in nb["cells"]:
+        for text in (c["source"], *(o.get("data", {}).get("text/markdown", []) for o in c.get("outputs", []))):
+            if not in_lines(text): page.errors.append(f"cell {c.get('id')} holds text that is no list of lines: Quarto would join them")
         if c["cell_type"] == "markdown": page.read_markdown(joined(c["source"]))
         for o in c.get("outputs", []):
             if o["output_type"] == "error": page.errors.append("a stored output is an error")
