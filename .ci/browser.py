@@ -5,6 +5,9 @@
 To add a page, write a function that returns what is on it (whatever `save_page` takes) and a generator that uses it, and append `Page(name, build, use)` to `pages`. `use` gets a `Browser`
 and yields a word after each step, which names the picture. A page also fails by itself on a script error, on a request that leaves the machine, and when a canvas stays blank.
 
+Nothing here is timed: a step waits until something is so (`until`), or until what was asked for has been drawn (`settle`), and gives up after a number of the page's own frames, which take longer where the machine does other work. The one limit in seconds is `most_seconds`, for a browser
+that does nothing any more.
+
 Exit code 77, with the reason in the last line, if Chromium, 3Dmol.js or Playwright are not there (`.ci/browser.sh` gets the first two).
 """
 import io, json, re, shutil, sys, tempfile, time
@@ -21,6 +24,7 @@ library = root/".venv/node/node_modules/3dmol"
 browsers = [environ.get("CRYOSPHERE_BROWSER", ""), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 # WebGL without a graphics card, and no requests of the browser's own
 flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+most_frames, most_seconds = 3000, 900 # of a page, without what is waited for; of a browser that does not answer
 
 def missing(reason):
     print(reason); sys.exit(77)
@@ -41,8 +45,14 @@ class Browser:
     def choose(self, selector, value): self.page.locator(selector).first.select_option(str(value))
     def text(self, selector): return self.page.locator(selector).first.text_content()
     def script(self, code): return self.page.evaluate(code)
-    def until(self, code, seconds=15): self.page.wait_for_function(code, timeout=1000*seconds)
-    def wait(self, seconds): self.page.wait_for_timeout(1000*seconds)
+    def frames(self, n): self.script(f"async () => {{ for (let k = 0; k < {n}; k++) await new Promise(requestAnimationFrame); }}")
+    def settle(self): self.frames(2) # what was asked for in one frame is on the screen in the next
+    def until(self, code, frame=None):
+        "Wait until a JavaScript function of the page, or of a frame in it, returns true."
+        for _ in range(most_frames//100):
+            if (frame or self.page).evaluate(f"async () => {{ const so = {code}; for (let k = 0; k < 100; k++) {{ if (so()) return true; await new Promise(requestAnimationFrame); }} return false; }}"): return
+            if self.complaints: break # a script that has ended in an error makes nothing true any more
+        raise AssertionError(f"not so, however many frames were drawn: {code}")
 
     def path(self, selector, points, press=True):
         "Move the mouse along points (fractions of the element's width and height), with the button down: a drag, or a lasso."
@@ -106,7 +116,7 @@ def example():
     swing = torch.stack([torch.where(lid[:, None], rotate(adk.beads - hinge, a*axis) + hinge, adk.beads) for a in torch.linspace(0, 1., 12)])
     return SimpleNamespace(adk=adk, domains=domains, lid=lid, parts=dict(CORE=domains == 0, NMP=domains == 1, LID=lid), swing=swing, reach=(adk.beads - hinge).norm(dim=-1)*lid)
 
-def surface_done(b): b.until("() => { var v = document.querySelector('[id^=\"3dmolviewer_\"]').cryosphere.viewer, s = Object.values(v.surfaces); return s.length && s.every(x => x.every(y => y.done)); }", 40)
+def surface_done(b): b.until("() => { var v = document.querySelector('[id^=\"3dmolviewer_\"]').cryosphere.viewer, s = Object.values(v.surfaces); return s.length && s.every(x => x.every(y => y.done)); }"); b.settle()
 
 def segments():
     from cryosphere_nb.viewers import view_segments
@@ -118,20 +128,20 @@ def use_segments(b):
     first = b.picture()
     for color, label in zip(segment_colors(3), range(3)): expect(tinted(first, color) > 200, f"segment {label} is not seen in its colour")
     yield "cartoon"
-    b.click("[data-look=beads]"); b.wait(.2); beads = b.picture()
+    b.click("[data-look=beads]"); b.settle(); beads = b.picture()
     filled = lambda picture: int((picture.min(-1) < 230).sum())
     expect(changed(first, beads) > .03 and filled(beads) > 1.4*filled(first), "beads are not seen, or do not touch each other")
     yield "beads"
-    b.click("[data-look=surface]"); surface_done(b); b.wait(.2); surface = b.picture()
+    b.click("[data-look=surface]"); surface_done(b); b.settle(); surface = b.picture()
     expect(changed(beads, surface) > .03 and filled(surface) > 1.2*filled(beads), "no surface")
     for color in segment_colors(3): expect(tinted(surface, color) > 200, f"the surface lacks the colour {color}")
     yield "surface"
-    b.click("[data-look=cartoon]"); b.click(".cs-chips [data-segment='2']"); b.wait(.2); alone = b.picture()
+    b.click("[data-look=cartoon]"); b.click(".cs-chips [data-segment='2']"); b.settle(); alone = b.picture()
     expect(tinted(alone, segment_colors(3)[0]) < 20 < tinted(alone, segment_colors(3)[2]), "a click on segment 2 does not leave it alone in colour")
     yield "alone"
-    b.click(".cs-bar [data-segment='2']"); b.wait(.2)
+    b.click(".cs-bar [data-segment='2']"); b.settle()
     expect(changed(first, b.picture()) < .002, "a second click, on the bar, does not bring the colours back")
-    b.path("canvas", [(.5, .5), (.7, .4)]); b.wait(.2)
+    b.path("canvas", [(.5, .5), (.7, .4)]); b.settle()
     expect(changed(first, b.picture()) > .03, "dragging does not turn the molecule")
     yield "turned"
     expect(re.fullmatch(r"4AKE 148 \w+ · segment 2", found := b.hover(147)), f"the note under the mouse says '{found}'")
@@ -147,21 +157,26 @@ def use_motion(b):
     expect(off(0) < .02, "the first frame is not where it should be")
     start = b.picture()
     yield "first frame"
-    steps = {}
-    for speed in (.25, 4): # a frame every 533 ms, or as often as the machine can draw
-        b.choose(".cs-speed", speed); b.slide(".cs-frame", 0)
-        b.script("() => { window.steps = 0; new MutationObserver(() => window.steps++).observe(document.querySelector('.cs-count'), {childList: true, characterData: true, subtree: true}); }")
-        b.click(".cs-play"); b.until("() => window.steps > 1"); b.wait(1.2)
-        b.click(".cs-play"); steps[speed] = b.script("() => window.steps")
-        still = b.beads(); b.wait(.7)
-        expect(abs(still - b.beads()).max() == 0, "the pause button does not stop the motion")
-        expect(abs(still - swing[0]).max() > 1 or speed == 4, "the play button moves nothing")
-    expect(steps[4] > 1.5*steps[.25], f"speed makes no difference: {steps} frames")
-    b.slide(".cs-frame", 11); b.wait(.2)
+    b.script("""() => { // which clocks run, and how fast they were asked to
+        const start = window.setInterval, stop = window.clearInterval; window.clocks = new Map(); window.steps = 0;
+        window.setInterval = (f, ms) => { const id = start(f, ms); clocks.set(id, ms); return id; };
+        window.clearInterval = id => { clocks.delete(id); stop(id); };
+        new MutationObserver(() => window.steps++).observe(document.querySelector('.cs-count'), {childList: true, characterData: true, subtree: true}); }""")
+    gap = {}
+    for speed in (.25, 4): # a pass of 12 frames takes 1.6 s at speed 1
+        b.choose(".cs-speed", speed); b.slide(".cs-frame", 0); b.script("() => { window.steps = 0; }")
+        b.click(".cs-play"); b.until("() => window.steps > 2")
+        (gap[speed],) = b.script("() => [...clocks.values()]")
+        b.click(".cs-play"); expect(b.script("() => clocks.size") == 0, "the pause button stops no clock")
+        still, step = b.beads(), b.script("() => window.steps"); b.frames(20)
+        expect(abs(still - b.beads()).max() == 0 and step == b.script("() => window.steps"), "the pause button does not stop the motion")
+        expect(abs(still - swing[0]).max() > .1 or step > 10, "the play button moves nothing") # after so many it may be back
+    expect(abs(gap[.25] - 1600/12*4) < 1 and gap[4] <= gap[.25]/10, f"the menu does not set the speed: {gap} ms a frame")
+    b.slide(".cs-frame", 11); b.settle()
     expect(off(11) < .02 and b.text(".cs-count") == "frame 12 of 12", "the slider does not lead to the last frame")
     expect(changed(start, b.picture()) > .01, "the picture of the last frame is that of the first")
     yield "last frame"
-    b.click("[data-look=beads]"); b.slide(".cs-frame", 5); b.wait(.2)
+    b.click("[data-look=beads]"); b.slide(".cs-frame", 5); b.settle()
     expect(off(5) < .02 and changed(start, b.picture()) > .03, "beads do not follow the slider")
     yield "beads"
 
@@ -179,13 +194,13 @@ def use_change(b):
     expect(b.molecule("c.arrows()") == n, f"{b.molecule('c.arrows()')} arrows for {n} residues that moved")
     both = b.picture()
     yield "both"
-    b.click(".cs-arrows"); b.wait(.2); bare = b.picture()
+    b.click(".cs-arrows"); b.settle(); bare = b.picture()
     expect(changed(both, bare) > .003, "arrows cannot be switched off")
     yield "no arrows"
-    b.click(".cs-before"); b.wait(.2); after = b.picture()
+    b.click(".cs-before"); b.settle(); after = b.picture()
     expect(changed(bare, after) > .003, "the first conformation cannot be switched off")
     yield "after only"
-    b.click(".cs-before"); b.click(".cs-arrows"); b.wait(.2)
+    b.click(".cs-before"); b.click(".cs-arrows"); b.settle()
     expect(changed(both, b.picture()) < .002, "switching back on does not bring both back")
 
 def bar():
@@ -195,7 +210,7 @@ def bar():
 
 def use_bar(b):
     from cryosphere_nb.viewers import segment_colors
-    place = lambda q: b.script("q => [...document.querySelectorAll(q)].map(e => { var r = e.getBoundingClientRect(); return [r.left, r.right]; })".replace("q =>", f"() => (q =>", 1) + f")({json.dumps(q)})")
+    place = lambda q: b.script("q => [...document.querySelectorAll(q)].map(e => { var r = e.getBoundingClientRect(); return [r.left, r.right]; })".replace("q =>", "() => (q =>", 1) + f")({json.dumps(q)})")
     boxes, names = place(".cs-bar rect"), place(".cs-domains span")
     expect(len(boxes) == len(names) == 5 and all(abs(x - y) < 2.5 for r, s in zip(boxes, names) for x, y in zip(r, s)), f"domains do not stand below their ranges: {boxes} {names}")
     strip = b.picture("svg.cs-bar")
@@ -204,7 +219,6 @@ def use_bar(b):
 
 def density():
     from cryosphere_nb.image_viewers import view_density
-    import torch
     from cryosphere_nb.core import pixel_axis
     e, x = example(), pixel_axis(48, 2.)
     r = (x[:, None, None]**2 + x[:, None]**2 + x**2).sqrt() # a cone: the level says the radius
@@ -223,13 +237,17 @@ def use_density(b):
         volume = (np.cross(p, q)*s).sum()/6 - (np.cross(q - p, s - p) @ centre).sum()/6
         expect(abs(volume/(4/3*np.pi*(60 - level)**3) - 1) < .03, f"the surface encloses {volume:.0f} Å³: it has holes, or faces that look the other way")
         return r.mean()
+    def redrawn(act):
+        "Until there is another surface."
+        b.script("() => { window.last = document.querySelector('[id^=\"3dmolviewer_\"]').cryosphere.map; }"); act()
+        b.until("() => document.querySelector('[id^=\"3dmolviewer_\"]').cryosphere.map !== window.last"); b.settle()
     first, wide = b.picture(), check()
     yield "level"
-    b.slide(".cs-level", 500); b.wait(.5)
+    redrawn(lambda: b.slide(".cs-level", 500))
     expect(check() < wide - 3 and changed(first, b.picture()) > .02, "the level slider does not move the surface")
     yield "higher level"
     surface = b.picture()
-    b.click(".cs-mesh"); b.wait(.5)
+    redrawn(lambda: b.click(".cs-mesh"))
     expect(changed(surface, b.picture()) > .01, "no mesh")
     yield "mesh"
 
@@ -284,7 +302,7 @@ def use_values(b):
     yield "cartoon"
     i = int(example().reach.argmax())
     expect(f"{float(example().reach[i]):.3g} (reach, Å)" in (found := b.hover(i)), f"the note under the mouse says '{found}'")
-    b.click("[data-look=surface]"); surface_done(b); b.wait(.2)
+    b.click("[data-look=surface]"); surface_done(b); b.settle()
     expect(changed(first, b.picture()) > .03, "no surface")
     yield "surface"
 
@@ -307,6 +325,78 @@ def use_several(b):
 pages = [Page("segments", segments, use_segments), Page("motion", motion, use_motion), Page("change", change, use_change), Page("bar", bar, use_bar), Page("density", density, use_density),
          Page("images", images, use_images), Page("values", values, use_values), Page("several", several, use_several)]
 
+# ---------------------------------------------------------------- names from somebody else
+
+# What each would do, if it were taken for more than a name: leave a mark.
+hostile = ("</script><script>window.ran = 'a script'</script>", "<img src=x onerror=\"window.ran = 'an image'\">", "\" onmouseover=\"window.ran = 'an attribute'\" x=\"", "' onmouseover='window.ran = 1' x='",
+           "<!--<script>window.ran = 'a comment'", "];window.ran='JSON';[", "${window.ran = 'a template'}", "@3dmol.js@ UNIQUEID @data@ @view@")
+
+def named_structure(structure, names=hostile):
+    "The structure with these names as chains, one after another, as names of residues, and as its own."
+    from dataclasses import replace
+    R, owner = structure.n_beads, structure.residue_of_atom.numpy()
+    residues = structure.residues.assign(chain=[names[i*len(names)//R] for i in range(R)], residue_name=[names[i % len(names)] for i in range(R)])
+    return replace(structure, atoms=structure.atoms.assign(chain=residues.chain.to_numpy()[owner], residue_name=residues.residue_name.to_numpy()[owner]), residues=residues, name=names[0])
+
+def names_pages(folder):
+    "Pages of a run whose model, and of tables whose columns, have hostile names: file -> HTML."
+    import numpy as np
+    from browser_explorer import untrained_run
+    from dataclasses import replace
+    from cryosphere_nb.analysis import report
+    from cryosphere_nb.explorer import explore, landscape
+    from cryosphere_nb.image_viewers import view_images
+    from cryosphere_nb.viewers import save_page, view_bar, view_change, view_motion, view_segments, view_values
+    e = example()
+    adk, run = named_structure(e.adk), untrained_run(300, folder)
+    run = replace(run, nominal=named_structure(run.nominal))
+    domains = dict(zip(hostile, e.parts.values()))
+    land = landscape(run, {hostile[0]: np.array(hostile, object)[np.arange(300) % len(hostile)], hostile[1]: np.arange(300.)}, star=(), maps={hostile[2]: np.random.default_rng(0).normal(size=(300, 2))})
+    explorer, page = explore(run, land), lambda view: f"<!DOCTYPE html><meta charset='utf-8'>{view._repr_html_()}" # as a notebook shows it
+    save_page(folder/"every.html", hostile[0], hostile[1], view_segments(adk, e.domains, domains=domains, **small), view_change(adk, e.swing[0], e.swing[-1], e.domains, **small), view_values(adk, e.reach, hostile[2], **small),
+              view_bar(adk, e.domains, domains), view_images(*particles(), [*hostile, "last"]), land.columns.head(8))
+    save_page(folder/"explorer.html", hostile[0], explorer)
+    for name, view in dict(cell=view_motion(adk, e.swing, e.domains, domains=domains, **small), explorer_cell=explorer).items(): (folder/f"{name}.html").write_text(page(view), encoding="utf-8")
+    return [report(run, folder/"report")["page"], *(folder/f"{name}.html" for name in ("every", "explorer", "cell", "explorer_cell"))]
+
+def use_names(b):
+    "Point, click and choose wherever a name is shown."
+    frames = [f for f in b.page.frames if f.evaluate("() => !!(window.$3Dmol || document.querySelector('.cryosphere-view'))")]
+    for f in frames:
+        f.evaluate("""() => {
+            document.querySelectorAll('[title], [data-segment], .cs-note, .csx-chip, td, th, p').forEach(e => ['mouseover', 'mouseenter', 'mousemove'].forEach(k => e.dispatchEvent(new MouseEvent(k, {bubbles: true}))));
+            document.querySelectorAll('.cs-particle').forEach(e => { for (let k = 0; k < 9; k++) { e.value = k; e.dispatchEvent(new Event('input')); } });
+            document.querySelectorAll('.csx-map, .csx-color').forEach(e => { for (const o of e.options) { e.value = o.value; e.dispatchEvent(new Event('change')); document.querySelectorAll('.csx-chip').forEach(c => c.click()); } });
+            document.querySelectorAll('.csx-color').forEach(e => { e.value = 0; e.dispatchEvent(new Event('change')); }); }""")
+    return frames
+
+def try_names(context, folder, pictures):
+    "Open pages with hostile names: nothing of them runs, and they are read as they are. Returns what went wrong, or None."
+    sys.path.insert(0, str(root/".ci")); environ["CRYOSPHERE_3DMOL_JS"] = str(library/"build/3Dmol-min.js")
+    wrong = []
+    try:
+        for path in names_pages(folder):
+            tab = context.new_page(); b = Browser(tab)
+            tab.on("pageerror", lambda e: b.complaints.append(f"script error: {e}"))
+            try:
+                tab.goto(path.as_uri())
+                if path.stem == "explorer_cell": b.until("() => document.querySelector('iframe').contentDocument.readyState == 'complete'")
+                b.until("() => [...document.querySelectorAll('[id^=\"3dmolviewer_\"]')].every(e => e.querySelector('canvas')) && (!document.querySelector('.csx') || window.cryosphereExplorer && cryosphereExplorer.drawn)", tab.frames[-1])
+                b.settle(); frames = use_names(b); b.settle()
+                shown = "\n".join(f.evaluate("() => document.body.textContent + [...document.querySelectorAll('[title]')].map(e => e.title).join('\\n')") for f in frames)
+                expect(frames and all(name in shown for name in hostile), f"not shown as text: {[name for name in hostile if name not in shown]}")
+                if path.stem == "viewer": expect(tab.title() == f"{hostile[0]}: 300 images", f"the title is '{tab.title()}'")
+                if path.stem == "cell": expect(hostile[5] in (found := b.hover(214*5//8 + 9)), f"the note under the mouse says '{found}'")
+            except Exception as e: b.complaints.append(str(e) if isinstance(e, AssertionError) else f"{type(e).__name__}: {e}")
+            finally:
+                b.complaints += [f"a name was run, as {ran}" for f in tab.frames if (ran := f.evaluate("() => window.ran"))]
+                if pictures: tab.screenshot(path=pictures/f"names-{path.stem}.png", full_page=True)
+                tab.close()
+            wrong += [f"{path.name}: {c}" for c in b.complaints]
+    except Exception as e: return f"{type(e).__name__}: {e}"
+    finally: environ.pop("CRYOSPHERE_3DMOL_JS", None)
+    return "\n    ".join(wrong) or None
+
 # ---------------------------------------------------------------- run them
 
 def try_page(context, page, folder, pictures):
@@ -319,7 +409,7 @@ def try_page(context, page, folder, pictures):
     tab.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or b.complaints.append(f"a request left the page: {r.url[:100]}"))
     try:
         tab.goto(path.as_uri())
-        if "3dmolviewer" in path.read_text(): b.until("() => [...document.querySelectorAll('[id^=\"3dmolviewer_\"]')].every(e => e.cryosphere && e.querySelector('canvas'))", 30); b.wait(.3)
+        if "3dmolviewer" in path.read_text(encoding="utf-8"): b.until("() => [...document.querySelectorAll('[id^=\"3dmolviewer_\"]')].every(e => e.cryosphere && e.querySelector('canvas'))"); b.settle()
         for n, step in enumerate(page.use(b)):
             if pictures: tab.screenshot(path=pictures/f"{page.name}-{n}-{step.replace(' ', '_')}.png", full_page=True)
     except Exception as e: # what a test may raise: our own expectations, Playwright's timeouts
@@ -333,14 +423,14 @@ def try_explorer(chromium, folder):
     sys.path.insert(0, str(root/".ci"))
     environ["CRYOSPHERE_3DMOL_JS"] = str(library/"build/3Dmol-min.js")
     from browser_explorer import test_explorer
-    tab = chromium.new_page(viewport=dict(width=1200, height=900)); tab.set_default_timeout(60_000)
+    tab = chromium.new_page(viewport=dict(width=1200, height=900)); tab.set_default_timeout(1000*most_seconds)
     try: test_explorer(tab, folder)
     except Exception as e: return f"{type(e).__name__}: {e}"
     finally: tab.close()
 
 def main():
     parser = ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[[], *(p.name for p in pages), "explorer"], default=[]); parser.add_argument("--pictures", type=Path)
+    parser.add_argument("names", nargs="*", choices=[[], *(p.name for p in pages), "names", "explorer"], default=[]); parser.add_argument("--pictures", type=Path)
     asked = parser.parse_args()
     try: from playwright.sync_api import sync_playwright
     except ImportError: missing("Playwright is not installed")
@@ -349,15 +439,16 @@ def main():
     if not (library/"package.json").exists(): missing("no local 3Dmol.js (npm install 3dmol; .ci/browser.sh does it)")
     from cryosphere_nb.viewers import viewer_script
     environ.pop("CRYOSPHERE_3DMOL_JS", None)
-    version = json.loads((library/"package.json").read_text())["version"]
+    version = json.loads((library/"package.json").read_text(encoding="utf-8"))["version"]
     if f"3dmol@{version}/" not in viewer_script(): missing(f"the local 3Dmol.js has version {version}, py3Dmol names {viewer_script()}: run .ci/browser.sh")
     if asked.pictures: asked.pictures.mkdir(parents=True, exist_ok=True)
     failed = 0
     with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
         chromium = p.chromium.launch(executable_path=browser, args=flags, headless=True)
         context = chromium.new_context(viewport=dict(width=520, height=520), offline=True)
-        context.set_default_timeout(60_000)
-        tries = {page.name: lambda page=page: try_page(context, page, Path(tmp), asked.pictures) for page in pages} | {"explorer": lambda: try_explorer(chromium, Path(tmp))}
+        context.set_default_timeout(1000*most_seconds)
+        tries = {page.name: lambda page=page: try_page(context, page, Path(tmp), asked.pictures) for page in pages}
+        tries |= {"names": lambda: try_names(context, Path(tmp), asked.pictures), "explorer": lambda: try_explorer(chromium, Path(tmp))}
         for name, attempt in tries.items():
             if asked.names and name not in asked.names: continue
             start = time.time(); wrong = attempt()

@@ -115,7 +115,7 @@ def test_explorer(page, folder) -> None:
     page.locator(".csx-map").select_option(label="PC 1, 3")
     assert state("s.map") == "PC 1, 3" and np.abs(np.array(state("s.pixel(5)"))[1] - pixels[5, 1]) > 0.01
 
-    (folder/"cell.html").write_text(f"<!DOCTYPE html><meta charset='utf-8'>{explore(run, land, js=viewer_script())._repr_html_()}") # as a notebook shows it
+    (folder/"cell.html").write_text(f"<!DOCTYPE html><meta charset='utf-8'>{explore(run, land, js=viewer_script())._repr_html_()}", encoding="utf-8") # as a notebook shows it
     page.goto((folder/"cell.html").as_uri())
     frame = page.frame_locator("iframe.cryosphere-explorer")
     frame.locator(".csx-info").wait_for()
@@ -127,6 +127,7 @@ if __name__ == "__main__":
     arguments = "--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
     with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
         browser = p.chromium.launch(executable_path=sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/chromium", args=arguments)
-        test_explorer(browser.new_page(viewport=dict(width=1200, height=900)), tmp)
+        page = browser.new_page(viewport=dict(width=1200, height=900)); page.set_default_timeout(900_000)
+        test_explorer(page, tmp)
         browser.close()
     print("passed" + ("" if os.environ.get("CRYOSPHERE_3DMOL_JS") else ", without the viewer: CRYOSPHERE_3DMOL_JS is not set"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
-from docs import decades, get_config, place, public_names, tree
+from docs import get_config, public_names, tree
 
 root = Path(__file__).resolve().parent.parent
 fence = re.compile(r"^(\s*)(```+|~~~+).*?^\s*\2`*\s*$", re.S | re.M)

@@ -1,5 +1,5 @@
 "Render README.md from nbs/index.ipynb with nbconvert: no Quarto, no network, the same bytes every time."
-import re, sys
+import re
 from pathlib import Path
 
 import nbformat

@@ -382,7 +382,7 @@ const csExplorer = (root, d) => {
     if (x) { ghost = viewer.addModel(); ghost.addAtoms(d.beads.map((i, n) => ({atom: atoms[i].atom === 'CA' ? 'CA' : 'P', elem: 'C', resi: n + 1, resn: atoms[i].resn, chain: atoms[i].chain, x: x[3*i], y: x[3*i + 1], z: x[3*i + 2], hetflag: false})));
       ghost.setStyle({}, {cartoon: {style: 'trace', color: '#888', thickness: 0.25, opacity: 0.6}}); }
     viewer.render(); };
-  const connect = () => { const v = window['viewer_' + d.viewer]; if (!v) return; viewer = v; model = v.getModel(); atoms = model.selectedAtoms({}); state.viewer = v;
+  const connect = () => { const v = window['viewer_' + d.viewer]; if (!v) return; viewer = v; model = v.getModel(); atoms = model.selectedAtoms({}); state.viewer = v; root.querySelectorAll('.csx-offline').forEach(e => e.remove()); // it was only slow
     if (3*atoms.length !== base.length) { viewer = null; $('info').textContent = 'the viewer holds other atoms than the decoder'; return; }
     styles = [false, true].map(h => [h, (atoms.find(a => a.hetflag === h) || {}).style]).filter(s => s[1]);
     const fits = r => Math.min(box.clientWidth/box.clientHeight/r[0], 1/r[1]); v.zoom(fits(d.reach[1])/fits(d.reach[0])); ask(); };

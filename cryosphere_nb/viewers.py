@@ -110,9 +110,11 @@ def _tick_names(structure, R, most=8):
         return [(i, c or "–") for (i, c), end in zip(starts, ends) if end - i > R/40] or starts[:1] # room for a letter
     return [(i, str(number[i])) for i in np.unique(np.linspace(0, R - 1, most).round().astype(int))]
 
-def _ticks(structure, R, most=8, letters=12):
+def _short(name, most=12): return name if len(name) <= most else name[:most - 1] + "…" # letters
+
+def _ticks(structure, R, most=8):
     "The same, as texts of a figure."
-    return [(i, figure_text(t if len(t) <= letters else t[:letters - 1] + "…")) for i, t in _tick_names(structure, R, most)]
+    return [(i, figure_text(_short(t))) for i, t in _tick_names(structure, R, most)]
 
 def _label_residues(ax, structure, R):
     "Residue numbers, or names of chains, below an axis along the residues."
@@ -491,8 +493,8 @@ def _view(nominal, beads):
 
 _CSS = """<style>.cryosphere-view{font:13px sans-serif;color:#333;background:#fff}.cryosphere-view svg{width:100%;display:block}.cs-bar{height:16px;margin-top:4px;cursor:pointer}.cs-marks{height:11px;margin-top:3px}
 .cs-tools{display:flex;gap:12px;align-items:center;min-height:22px}.cs-tools{flex-wrap:wrap}.cs-tools label{font-size:11px;white-space:nowrap}.cs-looks{display:flex}.cs-looks button{font:11px sans-serif;padding:2px 8px;border:1px solid #bbb;background:#fff;color:#333;margin-right:-1px;cursor:pointer}
-.cs-looks .cs-on{background:#555;color:#fff}.cs-note,.cs-ticks{font-size:11px;color:#666}.cs-ticks,.cs-domains{position:relative;height:16px}.cs-ticks span,.cs-domains span{position:absolute}
-.cs-domains span{border-top:2px solid #333;font-size:11px;text-align:center;overflow:hidden;white-space:nowrap;box-sizing:border-box;margin-top:3px}.cs-chips,.cs-count{font-size:11px}.cs-chips span{margin-right:12px;white-space:nowrap;cursor:pointer}
+.cs-looks .cs-on{background:#555;color:#fff}.cs-note,.cs-ticks{font-size:11px;color:#666}.cs-ticks,.cs-domains{position:relative;height:16px}.cs-ticks span,.cs-domains span{position:absolute;white-space:nowrap}
+.cs-domains span{border-top:2px solid #333;font-size:11px;text-align:center;overflow:hidden;box-sizing:border-box;margin-top:3px}.cs-chips,.cs-count{font-size:11px}.cs-chips span{margin-right:12px;white-space:nowrap;cursor:pointer}
 .cs-chips i{display:inline-block;width:10px;height:10px;margin-right:3px}.cs-player{display:flex;gap:8px;align-items:center}.cs-play{width:34px}.cs-frame{flex:1;min-width:60px}.cs-count{min-width:90px}
 .cs-profile{height:60px;margin-top:4px}.cs-scale{display:flex;gap:8px;align-items:center;font-size:11px}.cs-scale i{height:10px;width:160px}</style>"""
 
@@ -519,9 +521,11 @@ def _compose(s, below="", width=640, height=400, js=None, extra=""):
 # %% ../nbs/03_viewers.ipynb #f4b5b847
 def _svg(kind, R, inside): return f'<svg class="{kind}" viewBox="0 0 {R} 10" preserveAspectRatio="none">{inside}</svg>' # stretched to the width of the viewer
 
+def _whole(name): return f' title="{_text(name)}"' if _short(name) != name else "" # of what is shown short, for the mouse
+
 def _ticks_html(structure, R):
     "Residue numbers or chain names below a drawing."
-    return '<div class="cs-ticks">' + "".join(f'<span style="left:{100*i/R:.1f}%;transform:translateX(-{100*i/R:.0f}%)">{_text(t)}</span>' for i, t in _tick_names(structure, R)) + "</div>"
+    return '<div class="cs-ticks">' + "".join(f'<span style="left:{100*i/R:.1f}%;transform:translateX(-{100*i/R:.0f}%)"{_whole(t)}>{_text(_short(t))}</span>' for i, t in _tick_names(structure, R)) + "</div>"
 
 def _marks_html(structure, domains):
     "Helices, strands and domains."
@@ -635,10 +639,10 @@ def pick_arrows(shift:Tensor, # (R, 3) displacements, Å
     moving = (shift.norm(dim=-1) >= least).nonzero()[:, 0]
     return moving[thin_frames(len(moving), most)].tolist() if len(moving) else []
 
-def _said(x, y, name):
+def _said(x, y, name, most=200):
     "The change in numbers: RMSD, and the residue that moves most."
     d = (y - x).norm(dim=-1)
-    return f"RMSD {rmsd(x, y):.1f} Å, largest displacement {d.max():.1f} Å" + (f" at {name[int(d.argmax())]}" if name else "")
+    return f"RMSD {rmsd(x, y):.1f} Å, largest displacement {d.max():.1f} Å" + (f" at {_short(name[int(d.argmax())], most)}" if name else "")
 
 def plot_change(before:Tensor, # (R, 3) positions, Å
                 after:Tensor, # (R, 3) positions, Å
@@ -658,7 +662,7 @@ def plot_change(before:Tensor, # (R, 3) positions, Å
     _draw_chain(ax, b, _pairs(structure, x), _colors(_label_array(labels, len(x))))
     rows = pick_arrows(y - x, least, 80)
     if rows: ax.quiver(*a[rows, :2].T, *(b - a)[rows, :2].T, angles="xy", scale_units="xy", scale=1, width=.004, headwidth=5, color="#222222", zorder=3)
-    ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title(figure_text(_said(x, y, structure and structure.labels)), fontsize=9)
+    ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title("\n".join(map(figure_text, _said(x, y, structure and structure.labels, 24).split(", ", 1))), fontsize=9)
     return _finish(fig)
 
 # %% ../nbs/03_viewers.ipynb #a3997425
