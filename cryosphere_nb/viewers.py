@@ -662,7 +662,7 @@ def plot_change(before:Tensor, # (R, 3) positions, Å
     _draw_chain(ax, b, _pairs(structure, x), _colors(_label_array(labels, len(x))))
     rows = pick_arrows(y - x, least, 80)
     if rows: ax.quiver(*a[rows, :2].T, *(b - a)[rows, :2].T, angles="xy", scale_units="xy", scale=1, width=.004, headwidth=5, color="#222222", zorder=3)
-    ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title("\n".join(map(figure_text, _said(x, y, structure and structure.labels, 24).split(", ", 1))), fontsize=9)
+    ax.set_aspect("equal"); ax.set_xlabel("Å"); ax.set_ylabel("Å"); ax.set_title("\nat ".join(map(figure_text, _said(x, y, structure and structure.labels, 20).split(" at ", 1))), fontsize=9)
     return _finish(fig)
 
 # %% ../nbs/03_viewers.ipynb #a3997425
