@@ -7,6 +7,7 @@ __all__ = ['Snapshot', 'snapshot', 'plot_snapshot', 'notebook_display', 'LivePan
 
 # %% ../nbs/34_panel.ipynb #326e058e
 import io, math, sys, time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np, torch
@@ -14,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .core import fft2c, ifft2c
+from .core import fft2c, ifft2c, printable
 from .learner import Callback, Learner
 from .losses import correlation_loss
 from .model import full_resolution
@@ -138,6 +139,6 @@ class LivePanel(Callback):
         try: self._show(plot_snapshot(snapshot(learner, self.row, self._trace, self._coarse, status)))
         except Exception as e: # a picture is not worth a training
             self._show, self.error = None, e
-            print(f"the live panel is switched off: {type(e).__name__}: {e}", file=sys.stderr)
+            with suppress(OSError, ValueError): print(f"the live panel is switched off: {type(e).__name__}: {printable(e)}", file=sys.stderr) # which may be gone, too
         now = time.monotonic()
         self._due = now + max(self.seconds, (now - started)/self.share)
