@@ -11,7 +11,7 @@ __all__ = ['SCORE_LEVELS', 'ENCODERS', 'GaussianHead', 'MLPEncoder', 'TableEncod
 import torch
 from torch import Tensor, nn
 
-from .core import InputError, fft2c, fourier_crop, ifft2c
+from .core import InputError, fft2c, fourier_crop, ifft2c, nearest
 from .elbo import positive, positive_inverse
 from .image import Batch, ctf_half_plane, pose_points, project_half_plane
 from .likelihood import NoiseModel
@@ -97,14 +97,15 @@ def score_features(batch:Batch, # images
     observed, ctf = mean_free(fft2c(batch.images)), mean_free(ctf_half_plane(batch.ctf, batch.D, batch.pixel_size))
     x = beads.expand(len(batch), -1, -1).clone().requires_grad_()
     out, cutoff = [], noise.cutoff
-    with torch.enable_grad():
-        F = project_half_plane(pose_points(x, batch.R), amplitudes, sigma, batch.D, batch.pixel_size)*ctf
-        for a in resolutions:
-            noise.cutoff = batch.D*float(batch.pixel_size.mean())/a
-            for value, share in zip(noise.dots(observed, F), (1., 0.5)):
-                gradient, = torch.autograd.grad(share*value.sum(), x, retain_graph=True)
-                out += [block_forces(gradient, beads, blocks), share*value.detach()[:, None]]
-    noise.cutoff = cutoff
+    try:
+        with torch.enable_grad():
+            F = project_half_plane(pose_points(x, batch.R), amplitudes, sigma, batch.D, batch.pixel_size)*ctf
+            for a in resolutions:
+                noise.cutoff = batch.D*float(batch.pixel_size.mean())/a
+                for value, share in zip(noise.dots(observed, F), (1., 0.5)):
+                    gradient, = torch.autograd.grad(share*value.sum(), x, retain_graph=True)
+                    out += [block_forces(gradient, beads, blocks), share*value.detach()[:, None]]
+    finally: noise.cutoff = cutoff # the caller's noise model is as it was, whatever happened
     return torch.cat([*out, batch.R.flatten(1)], 1)
 
 SCORE_LEVELS = 3 # resolutions at which `fit` computes the score
@@ -165,5 +166,5 @@ def make_encoder(name:str, # "score", "mlp", "table", or a registered name
                  n_features:int=0, # F of `batch.features`
                 ) -> nn.Module: # (batch) -> mean, std
     "The encoder called `name`."
-    if name not in ENCODERS: raise InputError("encoder", repr(name), f"one of {', '.join(map(repr, ENCODERS))}")
+    if name not in ENCODERS: raise InputError("encoder", repr(name), nearest(name, ENCODERS))
     return ENCODERS[name](n_images=n_images, D=D, n_features=n_features, n_latent=n_latent, hidden=tuple(hidden), box=box)
