@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['select', 'centroids', 'angle_between', 'torsion', 'Distance', 'Angle', 'Dihedral', 'seen_from', 'Rotation',
-           'Displacement', 'RadiusOfGyration', 'RMSD', 'decode_beads', 'measure', 'bin_edges', 'bin_shares',
-           'free_energy', 'plot_free_energy', 'Screw', 'screw', 'screw_table', 'plot_screws', 'image_pairs',
-           'body_sums', 'rigid_misfit', 'relative_motion', 'Merging', 'by_size', 'merge_tree', 'merge_segments',
-           'plot_merging', 'following', 'refine_borders', 'hinge_scores', 'hinge_peaks', 'hinge_table', 'plot_hinges',
-           'annotated', 'agreement', 'overlap', 'GeometryReport', 'geometry_report', 'plot_geometry']
+           'Displacement', 'RadiusOfGyration', 'RMSD', 'decode_beads', 'measure', 'unit_names', 'bin_edges',
+           'bin_shares', 'free_energy', 'profile_blur', 'plot_free_energy', 'Screw', 'screw', 'screw_table',
+           'plot_screws', 'image_pairs', 'body_sums', 'rigid_misfit', 'relative_motion', 'Merging', 'by_size',
+           'merge_tree', 'merge_segments', 'plot_merging', 'following', 'refine_borders', 'hinge_scores', 'hinge_peaks',
+           'hinge_table', 'plot_hinges', 'annotated', 'agreement', 'overlap', 'GeometryReport', 'geometry_report',
+           'plot_geometry']
 
 # %% ../nbs/42_measures.ipynb #dd361069
-import re
-from dataclasses import dataclass
+import math, re, warnings
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, roma, torch
 from matplotlib.figure import Figure
@@ -110,14 +111,30 @@ def seen_from(fixed, nominal_fixed, points): # (n, r, 3), (r, 3), (n, k, 3)
 class Rotation:
     "Rotation of one selection against another, since the nominal structure."
     moving:object; fixed:object # selections
-    axis:tuple|None = None # direction in the nominal frame: takes the part about it, with its sign
+    axis:object = None # direction in the nominal frame, or "main" for that of the largest turns: takes the part about it, with its sign; None: how far, without a sign
     unit = "degrees"
+    def __post_init__(self):
+        a = torch.as_tensor([1.] if self.axis is None or self.axis == "main" else self.axis if not isinstance(self.axis, str) else [])
+        if a.numel() not in (1, 3) or not a.isfinite().all() or not a.abs().max() > 0: raise InputError("Rotation, axis", repr(self.axis), 'a direction (x, y, z), "main", or None')
     @property
     def selections(self): return self.moving, self.fixed
-    def value(self, groups, nominal) -> Tensor:
+    def turns(self, groups, nominal) -> Tensor: # (n, 3) rotation vectors, rad
         k, n = (len(x) for x in nominal)
         if min(k, n) < 3: raise InputError("Rotation", f"selections of {k} and {n} beads", "three or more in each", "Fewer have no orientation.")
-        turn = body_rotation(torch.cat(groups, 1), torch.cat(nominal), torch.arange(k, k + n), torch.arange(k))
+        return body_rotation(torch.cat(groups, 1), torch.cat(nominal), torch.arange(k, k + n), torch.arange(k))
+    def settled(self, groups, nominal, name): # a sample of the images, and what the coordinate is called
+        "The same with its axis; says so if a turn without a sign would fold two directions into one."
+        if isinstance(self.axis, tuple): return self
+        turns = self.turns(groups, nominal)
+        axis = torch.linalg.eigh(turns.mT @ turns).eigenvectors[:, -1]
+        axis = axis*axis[axis.abs().argmax()].sign()
+        along = turns @ axis
+        back = float(torch.minimum((along > 0).double().mean(), (along < 0).double().mean()))
+        if self.axis == "main": return replace(self, axis=tuple(axis.tolist()))
+        if back > 0.05: warnings.warn(f"{name}: {back:.0%} of the turns go against the others, and without a sign both fold into one: give Rotation an axis, or axis='main'")
+        return self
+    def value(self, groups, nominal) -> Tensor:
+        turn = self.turns(groups, nominal)
         if self.axis is None: return turn.norm(dim=-1)
         axis = torch.as_tensor(self.axis).to(turn)
         return turn @ (axis/axis.norm())
@@ -183,9 +200,13 @@ class _Bench:
         self.beads = torch.cat([g for group in groups.values() for g in group]).unique()
         self.places = {name: [torch.searchsorted(self.beads, g) for g in group] for name, group in groups.items()}
         self.nominal = structure.beads.cpu().double()[self.beads]
+    def groups(self, x, name): # (n, r, 3) of the beads that are needed -> the selections of a coordinate, in x and nominal
+        return [x[:, p] for p in self.places[name]], [self.nominal[p] for p in self.places[name]]
+    def settle(self, x): # coordinates that look at the data first (method `settled`) do it here
+        self.coordinates = {name: c.settled(*self.groups(x.cpu().double(), name), name) if hasattr(c, "settled") else c for name, c in self.coordinates.items()}
     def __call__(self, x): # (n, r, 3) -> name -> (n,)
         x = x.cpu().double()
-        value = lambda name, c: c.value([x[:, p] for p in self.places[name]], [self.nominal[p] for p in self.places[name]])
+        value = lambda name, c: c.value(*self.groups(x, name))
         return {name: value(name, c).rad2deg() if c.unit == "degrees" else value(name, c) for name, c in self.coordinates.items()}
 
 def measure(source, # (N, R, 3) beads, Å; or a `Run`
@@ -203,18 +224,26 @@ def measure(source, # (N, R, 3) beads, Å; or a `Run`
     coords = None if run else _checked_beads(source, structure)
     rows = torch.arange(len(source))[slice(None) if rows is None else torch.as_tensor(rows)]
     known = (run.latents if run else coords.flatten(1))[rows].isfinite().all(1)
+    beads_of = lambda i: decode_beads(run, run.latents[i], bench.beads) if run else coords[i][:, bench.beads]
+    if known.any(): bench.settle(beads_of(rows[known][torch.linspace(0, known.sum() - 1, min(int(known.sum()), 500)).long()]))
     names = [*coordinates, *(f"{name}_std" for name in coordinates if samples)]
     out = {name: torch.full((len(rows),), torch.nan, dtype=torch.float64) for name in names}
     for at in known.nonzero().flatten().split(max(1, min(chunk, 2_000_000//len(bench.beads))//max(1, samples))):
         i = rows[at]
-        here = bench(decode_beads(run, run.latents[i], bench.beads) if run else coords[i][:, bench.beads])
+        here = bench(beads_of(i))
         for name, v in here.items(): out[name][at] = v
         if not samples: continue
         around = bench(decode_beads(run, _latent_samples(run, i, samples, gen), bench.beads))
         for name, c in coordinates.items(): out[f"{name}_std"][at] = _spread(around[name].view(len(i), samples), here[name], getattr(c, "period", None))
     table = pd.DataFrame({k: v.numpy() for k, v in out.items()}, index=pd.Index(rows.numpy(), name="image"))
-    table.attrs["units"] = {name: c.unit for name, c in coordinates.items()}
+    table.attrs["units"] = {name: coordinates[name.removesuffix("_std") if name not in coordinates else name].unit for name in names}
     return table
+
+def unit_names(table:pd.DataFrame, # as from `measure`
+              ) -> pd.DataFrame:
+    "The table for a file: units, which a file has no other place for, at the end of the columns' names."
+    short = {"Å": "_a", "degrees": "_deg"}
+    return table.rename(columns={name: name + short.get(unit, "") for name, unit in table.attrs.get("units", {}).items()})
 
 def _checked_beads(coords, structure):
     "Beads of N structures."
@@ -248,13 +277,13 @@ def bin_shares(values, # (n,)
 
 def free_energy(values, # (N,) a coordinate; NaN is left out
                 bins:int=40, # how many
-                std=None, # (N,) uncertainty of each image; None takes the values as exact
+                std=None, # (N,) uncertainty of each image, to spread it by; None takes the values as exact. Neither is right where posteriors are wide against wells: see the warning
                 period:float|None=None, # of an angle in degrees, 360
                 n_boot:int=400, # bootstrap draws
                 level:float=0.95, # of the band
                 seed:int=0,
                ) -> pd.DataFrame: # a row for each bin: centre, low, high (of the bin), images, share, energy, energy_low, energy_high (kT)
-    "Histogram and free-energy profile of a coordinate, with a bootstrap band."
+    "Histogram and free-energy profile of a coordinate, with a bootstrap band. Where posteriors are wide, wells are blurred and barriers are lower bounds; `attrs` has by how much (`blur_kt`)."
     values = np.asarray(values, float)
     std = None if std is None else np.asarray(std, float)
     known = np.isfinite(values) & (True if std is None else np.isfinite(std))
@@ -267,8 +296,27 @@ def free_energy(values, # (N,) a coordinate; NaN is left out
         energy, boot = (-np.log(c/count.max()) + 0. for c in (count, draws))
     with np.errstate(invalid="ignore"): low, high = np.quantile(boot, [0.5 - level/2, 0.5 + level/2], axis=0, method="nearest")
     table = pd.DataFrame(dict(centre=(edges[1:] + edges[:-1])/2, low=edges[:-1], high=edges[1:], images=count, share=count/len(values), energy=energy, energy_low=low, energy_high=high))
-    table.attrs["images"] = len(values)
+    table.attrs |= dict(images=len(values), blur_kt=profile_blur(values, std, edges, period))
+    if table.attrs["blur_kt"] > 0.5:
+        warnings.warn(f"free_energy: the posteriors (median std {np.median(std):.3g}) are wide against this profile, which changes by {table.attrs['blur_kt']:.1f} kT if it is blurred by them once more: wells are too wide and barriers too low, here and in the profile of the means")
     return table
+
+def profile_blur(values, # (n,)
+                 std, # (n,) standard deviations, or None
+                 edges, # (B + 1,)
+                 period:float|None=None, # of an angle
+                 least:float=10., # images in a bin that counts
+                 most:int=20_000, # images to look at
+                ) -> float: # kT; 0 without std
+    "How much a profile that is blurred twice, by the noise and by `std`, changes if it is blurred twice again: a sign of what is missing from its wells and barriers, less than that where posteriors are very wide."
+    if std is None: return 0.
+    some = np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)
+    here, more = (bin_shares(values[some], std[some]*k, edges, period).sum(0) for k in (1., math.sqrt(3.)))
+    counts = here >= least
+    if not period: counts[[0, -1]] = False # what is beyond the ends piles up there
+    if not counts.any(): return 0.
+    change = np.log(here[counts]/more[counts])
+    return float(np.abs(change - change[here[counts].argmax()]).max())
 
 def _bootstrap(values, std, edges, period, n_boot, rng, chunk=20_000):
     "Images in each bin (B,), and in each of the draws (n_boot, B)."
@@ -292,6 +340,7 @@ def plot_free_energy(table:pd.DataFrame, # as from `free_energy`
     low.fill_between(table.centre, finite(table.energy_low), finite(table.energy_high), color="C0", alpha=.25, lw=0, label="bootstrap band")
     low.plot(table.centre, np.where(np.isfinite(table.energy), table.energy, np.nan), ".-", color="C0")
     low.set_ylim(-0.03*cap, cap); low.set_ylabel("free energy, kT"); low.set_xlabel(name); low.legend(fontsize=8, frameon=False)
+    if table.attrs.get("blur_kt", 0) > 0.5: top.set_title("blurred by wide posteriors: barriers are lower bounds", fontsize=8, color="C3")
     return _finish(fig)
 
 # %% ../nbs/42_measures.ipynb #156838f6
