@@ -203,11 +203,14 @@ def make_optimizer(model:nn.Module, # a `CryoSphere`
                    lr:float=5e-4, # encoder and decoder networks
                    lr_segments:float=2e-3, # mixture parameters
                    lr_table:float=5e-2, # table encoder
+                   lr_loose:float=1e-2, # places of loose parts, Å
                   ) -> torch.optim.Optimizer:
     "Adam with one parameter group per kind of parameter."
     encoder_lr = lr_table if hasattr(model.encoder, "raw_std") else lr
     groups = (("encoder", encoder_lr), ("decoder", lr), ("segmentation", lr_segments))
-    return torch.optim.Adam([dict(params=list(getattr(model, name).parameters()), lr=rate, base_lr=rate, name=name) for name, rate in groups])
+    found = [(name, list(getattr(model, name).parameters()), rate) for name, rate in groups]
+    if getattr(model, "part_shifts", None) is not None: found.append(("loose", [model.part_shifts], lr_loose))
+    return torch.optim.Adam([dict(params=params, lr=rate, base_lr=rate, name=name) for name, params, rate in found])
 
 # %% ../nbs/31_learner.ipynb #0ad6c28a
 class Progress(Callback):
@@ -229,7 +232,7 @@ class Progress(Callback):
     def after_batch(self, learner):
         if self.seconds and learner.state.elapsed >= self.seconds: learner.state.stop = True
 
-NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "elastic") # terms whose unit is the nat; the others go with a cosine
+NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "loose", "elastic") # terms whose unit is the nat; the others go with a cosine
 
 class Weights(Callback):
     "Weights of the loss terms from their schedules; terms in nats and terms that go with the cosine are brought to the unit of the image term."

@@ -238,7 +238,7 @@ def measure_costs(particles:Particles, # data set
         data, prepare_seconds, prepare_bytes = measure_prepare(particles, config, image_bytes(particles, config, n_images)[1], folder)
         preflight_seconds, batch_size = measure_preflight(particles, structure, config), min(config.batch_size, n_images)
         data = first(data, max(len(data), batch_size, min(LOOK, n_images)))
-        model = make_model(structure, config, n_images, data.D)
+        model = make_model(structure, config, n_images, data.D, data.D*float(data.pixel_size.median()))
         data = lend_features(model, data, structure, config)
         found = measure_score(model, data, structure, config, n_images)
         learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)), replace(config, coarse_a=0.), folder, False, (), structure) # every step at full resolution: the coarse ones are cheaper

@@ -232,6 +232,9 @@ def tensors_digest(tensors:dict) -> str: # name -> tensor
     parts = lambda k, t: (f"{k} {t.dtype} {tuple(t.shape)}".encode(), t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return _digest(p for k in sorted(tensors) for p in parts(k, tensors[k]))
 
+def _content(tensors:dict, about:dict) -> str: # numbers and texts of a file
+    return _digest((tensors_digest(tensors).encode(), *(f"{k}={about[k]}\n".encode() for k in sorted(about) if k != "content")))
+
 def read_tensors(path, # safetensors file
                  shapes:dict|None=None, # name -> shape that must be there; checked before anything is read
                 ) -> tuple[dict, dict]: # tensors by name, metadata
@@ -243,13 +246,13 @@ def read_tensors(path, # safetensors file
                 if there.get(name) != shape: raise InputError(f"{path}, '{name}'", there.get(name, "nothing"), shape)
             tensors, about = {k: f.get_tensor(k) for k in there}, f.metadata() or {}
     except (SafetensorError, OSError, UnicodeError) as e: raise InputError(path, f"a missing or damaged file ({e})", "a safetensors file of cryosphere_nb") from None
-    if about.get("content", tensors_digest(tensors)) != tensors_digest(tensors): raise InputError(path, "numbers that are not those that were written", "an undamaged file", "The file was damaged: take a copy, or compute it anew.")
+    if about.get("content", whole := _content(tensors, about)) != whole: raise InputError(path, "numbers or texts that are not those that were written", "an undamaged file", "The file was damaged: take a copy, or compute it anew.")
     return tensors, about
 
 def write_tensors(path, tensors:dict, **about:str): # name -> tensor; texts that go with them
-    "Write tensors into a folder that is there, with a digest of their numbers, atomically."
+    "Write tensors into a folder that is there, with a digest of all of it, atomically."
     tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()} # safetensors wants no shared memory
-    with write_atomic(path, make_parents=False) as tmp: save_file(tensors, tmp, metadata=about | dict(content=tensors_digest(tensors)))
+    with write_atomic(path, make_parents=False) as tmp: save_file(tensors, tmp, metadata=about | dict(content=_content(tensors, about)))
 
 LATENTS = ("mean", "cov", "correlation")
 

@@ -6,7 +6,8 @@
 __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WATERS', 'formula_counts', 'atomic_numbers',
            'standard_residue', 'mean_electrons', 'read_atoms', 'one_conformation', 'nearest_residue', 'Structure',
            'load_structure', 'total_electrons', 'load_frames', 'fits_pdb', 'save_structure', 'check_round_trip',
-           'bonded_pairs', 'select_residues', 'structure_from_beads', 'scattering_parts', 'scattering_atoms']
+           'bonded_pairs', 'select_residues', 'structure_from_beads', 'part_of_atom', 'scattering_parts', 'loose_parts',
+           'scattering_atoms']
 
 # %% ../nbs/02_structure.ipynb #ada6af55
 import gzip, io, re, warnings, zlib
@@ -956,23 +957,40 @@ def _part_of_atom(s): # (A,) 0, 1 or 2
     part = np.where(nucleic, np.where(np.isin(name, list(_PHOSPHATE)), 0, np.where(sugar, 1, 2)), ~np.isin(name, list(_BACKBONE)))
     return np.where(s.atoms.carried, 0, part).astype(int)
 
-def scattering_parts(structure:Structure, # nominal model
-                    ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
-    "Backbone and side chain, phosphate, sugar and base, ligand: what an image is rendered from."
-    s, Z = structure, structure.atom_electrons.double()
-    part, residue, heavy = torch.from_numpy(_part_of_atom(s)), s.residue_of_atom.cpu(), (Z > 1).cpu()
-    run = torch.from_numpy(_runs(s.atoms))
+def part_of_atom(structure:Structure, # nominal model
+                ) -> Tensor: # (A,) long: row in `scattering_parts`; -1 for hydrogens
+    "The scattering part that each atom belongs to."
+    s, heavy, residue = structure, (structure.atom_electrons > 1).cpu(), structure.residue_of_atom.cpu()
+    part, run = torch.from_numpy(_part_of_atom(s)), torch.from_numpy(_runs(s.atoms))
     protein = torch.from_numpy(~np.isin(s.atoms.name.to_numpy()[s.bead_atom.cpu().numpy()], ["C1'", "C1*"]))[residue]
     side = torch.zeros(s.n_beads).index_add(0, residue, (heavy & (part == 1) & protein).float())
     part = torch.where(protein & (side < 3)[residue], 0, part)
     key = torch.stack([residue, torch.tensor(s.atoms.carried.to_numpy(), dtype=torch.long), run, part], 1)[heavy]
-    groups, group = key.unique(dim=0, return_inverse=True) # sorted: residue first
-    electrons = torch.zeros(len(groups), dtype=torch.float64).index_add(0, group, Z.cpu()[heavy])
-    points = torch.zeros(len(groups), 3, dtype=torch.float64).index_add(0, group, s.xyz.cpu().double()[heavy]*Z.cpu()[heavy, None])/electrons[:, None]
-    lone = torch.bincount(residue[heavy], minlength=s.n_beads)[groups[:, 0]] == 1
-    typical = torch.tensor([_heavy_count(p) if (p := standard_residue(n)) else 1 for n in s.residues.residue_name])[groups[:, 0]]
-    electrons = torch.where(lone, s.electrons.cpu()[groups[:, 0]]*typical, electrons)
-    return points.float(), groups[:, 0], electrons.float()
+    out = torch.full((s.n_atoms,), -1)
+    out[heavy] = key.unique(dim=0, return_inverse=True)[1] # sorted: residue first
+    return out
+
+def scattering_parts(structure:Structure, # nominal model
+                    ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
+    "Backbone and side chain, phosphate, sugar and base, ligand: what an image is rendered from."
+    s, Z, of = structure, structure.atom_electrons.double().cpu(), part_of_atom(structure)
+    heavy = of >= 0
+    group, residue, P = of[heavy], s.residue_of_atom.cpu()[heavy], int(of.max()) + 1
+    owner = torch.zeros(P, dtype=torch.long).index_copy(0, group, residue)
+    electrons = torch.zeros(P, dtype=torch.float64).index_add(0, group, Z[heavy])
+    points = torch.zeros(P, 3, dtype=torch.float64).index_add(0, group, s.xyz.cpu().double()[heavy]*Z[heavy, None])/electrons[:, None]
+    lone = torch.bincount(residue, minlength=s.n_beads)[owner] == 1
+    typical = torch.tensor([_heavy_count(p) if (p := standard_residue(n)) else 1 for n in s.residues.residue_name])[owner]
+    electrons = torch.where(lone, s.electrons.cpu()[owner]*typical, electrons)
+    return points.float(), owner, electrons.float()
+
+def loose_parts(structure:Structure, # nominal model
+               ) -> Tensor: # (P,) bool
+    "Parts that do not hold the bead of their residue: side chains, bases and phosphates, ligands."
+    of = part_of_atom(structure)
+    loose = torch.ones(int(of.max()) + 1, dtype=torch.bool)
+    loose[of[structure.bead_atom.cpu()]] = False
+    return loose
 
 def scattering_atoms(structure:Structure, # nominal model
                     ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
