@@ -80,7 +80,6 @@ def _heavy_count(parent): return sum(n for e, n in formula_counts(RESIDUE_FORMUL
 ATOM_COLUMNS = "name element altloc chain segment residue_number insertion_code residue_name hetero occupancy b_factor charge".split()
 
 _ATOM_RECORD = re.compile(r"(?i)ATOM[ \d*]{2}|HETAT[M\d*]") # a serial number of six digits takes the last letter's place
-_LIKE_ATOM = re.compile(r"(?:-?\d{1,4}\.\d{3} *){3}")
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
 _RECORDS = frozenset("""HEADER OBSLTE TITLE SPLIT SPLT CAVEAT COMPND SOURCE KEYWDS EXPDTA NUMMDL MDLTYP AUTHOR REVDAT SPRSDE JRNL REMARK DBREF
@@ -122,6 +121,7 @@ def _position(line, where):
 def _pdb_records(text, path): # atom lines as (line number, columns, residue number, model, block); notes on other lines; are there MODEL records?
     "The lines of a PDB file. ENDMDL and END close a model, TER a block."
     atoms, unknown, alike, frames, closed, model, block = [], [], [], False, False, 0, 0
+    like_atom = lambda line, record: record.startswith(("ATOM", "HETAT")) or any(_has_dots(line, k) for k in range(-3, 4))
     for n, line in enumerate(text.split("\n"), 1):
         if _ATOM_RECORD.match(line[:6].ljust(6)):
             model, closed = model + (closed and len(atoms) > 0), False
@@ -130,7 +130,7 @@ def _pdb_records(text, path): # atom lines as (line number, columns, residue num
         record = (line[:6].upper().split() or [""])[0]
         if record in ("TER", "MODEL", "ENDMDL", "END"):
             block, closed, frames = block + 1, closed or record != "TER", frames or record in ("MODEL", "ENDMDL")
-        elif record and record not in _RECORDS: (alike if _LIKE_ATOM.search(line) or record.startswith(("ATOM", "HETAT")) else unknown).append((n, record))
+        elif record and record not in _RECORDS: (alike if like_atom(line, record) else unknown).append((n, record))
     named = lambda lines: _listed([f"line {n} '{r}'" for n, r in lines], 3)
     notes = [_warn(path, f"{_plural(len(alike), 'line')} with coordinates not used, as no record ATOM or HETATM: {named(alike)}")] if alike else []
     if unknown: notes.append(f"{_plural(len(unknown), 'line')} of no known record not used: {named(unknown)}")
@@ -411,13 +411,13 @@ def _read(path):
     "Atoms of a file, and in words what was not used or not plain."
     kind, reader = _READERS[_extension(path)]
     text = _read_text(path)
-    if not text.strip(): raise InputError(path, "an empty file", f"a {kind} file with atoms")
+    if not text.strip(): raise InputError(path, "an empty file", f"{kind} with atoms")
     hint = "It looks like mmCIF: name it .cif." if kind == "PDB" and "_atom_site." in text else ""
     if kind == "mmCIF" and re.search(r"(?m)^(ATOM  |HETATM)[ \d]{5} ", text) and "_atom_site." not in text: hint = "It looks like PDB: name it .pdb."
     try: table, notes = reader(text, path)
     except InputError as e: raise InputError(e.where, e.found, e.expected, hint or e.hint) from None
-    except Exception as e: raise InputError(path, f"text that does not read as {kind} ({e})", f"a {kind} file", hint) from e
-    if len(table) == 0: raise InputError(path, "no atoms", f"a {kind} file with atoms", hint)
+    except Exception as e: raise InputError(path, f"text that does not read as {kind} ({e})", f"{kind} with atoms", hint) from e
+    if len(table) == 0: raise InputError(path, "no atoms", f"{kind} with atoms", hint)
     _check_atoms(table, path)
     return table, notes
 
