@@ -385,6 +385,8 @@ def try_names(context, folder, pictures):
                 b.settle(); frames = use_names(b); b.settle()
                 shown = "\n".join(f.evaluate("() => document.body.textContent + [...document.querySelectorAll('[title]')].map(e => e.title).join('\\n')") for f in frames)
                 expect(frames and all(name in shown for name in hostile), f"not shown as text: {[name for name in hostile if name not in shown]}")
+                tab.set_viewport_size(dict(width=375, height=800)); b.settle() # a telephone
+                expect((width := b.script("() => document.documentElement.scrollWidth")) <= 375, f"on a screen of 375 pixels the page is {width} wide")
                 if path.stem == "viewer": expect(tab.title() == f"{hostile[0]}: 300 images", f"the title is '{tab.title()}'")
                 if path.stem == "cell": expect(hostile[5] in (found := b.hover(214*5//8 + 9)), f"the note under the mouse says '{found}'")
             except Exception as e: b.complaints.append(str(e) if isinstance(e, AssertionError) else f"{type(e).__name__}: {e}")

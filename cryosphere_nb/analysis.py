@@ -365,7 +365,7 @@ def report(run:Run, # finished run
     with write_atomic(files["figure"]) as tmp: sheet.savefig(tmp, dpi=2*sheet.dpi, metadata={"Software": None})
     write_movie(run, files["movie"], t, overwrite)
     known = [] if truth is None else [f"Correlation with the truth: r = {correlation_with_truth(coordinate):.3f}."] + ([_truth_table(run, truth)] if truth.ndim == 3 else [])
-    save_page(files["page"], f"{run.nominal.name}: {len(run)} images", f"{run!r}.\n\n{_borders(run)}", view_run_segments(run, js=js), plot_segments(run.segments, run.segment_weights, run.nominal),
+    save_page(files["page"], f"{run.nominal.name}: {len(run)} images", f"{repr(run).rstrip('.')}.\n\n{_borders(run)}", view_run_segments(run, js=js), plot_segments(run.segments, run.segment_weights, run.nominal),
               f"A walk along principal axis {t.axis + 1} of the latents: {len(t)} structures, typical of {', '.join(map(str, t.count.tolist()))} images.", view_traversal(run, t, js), plot_traversal(run, t), sheet,
               "Motion of each segment over all images: median and spread (5 % to 95 %) of rotation and shift.", tables["segments"].set_index("segment"), *known, js=js, overwrite=overwrite)
     return files

@@ -493,7 +493,7 @@ def _view(nominal, beads):
 
 _CSS = """<style>.cryosphere-view{font:13px sans-serif;color:#333;background:#fff}.cryosphere-view svg{width:100%;display:block}.cs-bar{height:16px;margin-top:4px;cursor:pointer}.cs-marks{height:11px;margin-top:3px}
 .cs-tools{display:flex;gap:12px;align-items:center;min-height:22px}.cs-tools{flex-wrap:wrap}.cs-tools label{font-size:11px;white-space:nowrap}.cs-looks{display:flex}.cs-looks button{font:11px sans-serif;padding:2px 8px;border:1px solid #bbb;background:#fff;color:#333;margin-right:-1px;cursor:pointer}
-.cs-looks .cs-on{background:#555;color:#fff}.cs-note,.cs-ticks{font-size:11px;color:#666}.cs-ticks,.cs-domains{position:relative;height:16px}.cs-ticks span,.cs-domains span{position:absolute;white-space:nowrap}
+.cs-looks .cs-on{background:#555;color:#fff}.cs-note,.cs-ticks{font-size:11px;color:#666}.cs-ticks,.cs-domains{position:relative;height:16px}.cs-ticks span,.cs-domains span{position:absolute;white-space:nowrap}.cs-ticks span{max-width:12%;overflow:hidden;text-overflow:ellipsis}
 .cs-domains span{border-top:2px solid #333;font-size:11px;text-align:center;overflow:hidden;box-sizing:border-box;margin-top:3px}.cs-chips,.cs-count{font-size:11px}.cs-chips span{margin-right:12px;white-space:nowrap;cursor:pointer}
 .cs-chips i{display:inline-block;width:10px;height:10px;margin-right:3px}.cs-player{display:flex;gap:8px;align-items:center}.cs-play{width:34px}.cs-frame{flex:1;min-width:60px}.cs-count{min-width:90px}
 .cs-profile{height:60px;margin-top:4px}.cs-scale{display:flex;gap:8px;align-items:center;font-size:11px}.cs-scale i{height:10px;width:160px}</style>"""
@@ -795,7 +795,7 @@ def view_values(structure:Structure, # what to show
     return _compose(s | _view(structure.beads, atoms[structure.bead_atom]), _tools(style) + _values_html([np.nan if v is None else v for v in shown], limits, structure, name, palette, domains), width, height, js)
 
 # %% ../nbs/03_viewers.ipynb #d251444a
-_STYLE = ("body{font:15px/1.5 sans-serif;max-width:860px;margin:24px auto;padding:0 16px;color:#222}.part{margin:20px 0}"
+_STYLE = ("body{font:15px/1.5 sans-serif;max-width:860px;margin:24px auto;padding:0 16px;color:#222}h1,p{overflow-wrap:anywhere}.part{margin:20px 0}"
     "table{border-collapse:collapse;font-size:13px}td,th{padding:2px 10px;text-align:right;border-bottom:1px solid #ddd}")
 
 # A library written into the page comes last and runs when what stands before it has been on the screen: reading half a megabyte of script takes a while.
@@ -812,7 +812,8 @@ def _part_html(part, js):
         with io.BytesIO() as f:
             part.savefig(f, format="png", dpi=2*part.dpi, metadata={"Software": None})
             return f'<img style="width:{part.get_figwidth()*part.dpi:.0f}px;max-width:100%" src="data:image/png;base64,{base64.b64encode(f.getvalue()).decode()}">'
-    if isinstance(part, (pd.DataFrame, pd.Series)): return (part.to_frame() if isinstance(part, pd.Series) else part).to_html(border=0, float_format="{:.3g}".format)
+    if isinstance(part, pd.Series): part = part.to_frame()
+    if isinstance(part, pd.DataFrame): return f'<div style="overflow-x:auto">{part.to_html(border=0, float_format="{:.3g}".format)}</div>' # a narrow screen moves the table, not the page
     if isinstance(part, str): return "".join(f"<p>{html.escape(p)}</p>" for p in part.split("\n\n"))
     raise InputError("save_page", f"a {type(part).__name__}", "views, matplotlib figures, tables or text")
 
