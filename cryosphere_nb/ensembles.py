@@ -293,7 +293,8 @@ def split_star(path, # star file
         refuse_overwrite(file, overwrite, [path])
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(table): raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {len(table) - 1}, the rows of {path}")
     for file, rows in files.items():
-        with write_atomic(file) as tmp: starfile.write({**blocks, name: table.iloc[rows].reset_index(drop=True)}, tmp, float_format="%.12g", na_rep="nan")
+        text = starfile.to_string({**blocks, name: table.iloc[rows].reset_index(drop=True)}, float_format="%.12g", na_rep="nan")
+        with write_atomic(file) as tmp: tmp.write_text(text, encoding="utf-8") # `starfile.write` asks the locale
     return list(files)
 
 # %% ../nbs/43_ensembles.ipynb #8ee9cb1f

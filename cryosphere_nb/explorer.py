@@ -630,7 +630,8 @@ def write_selection(source, # a `Run`, or `Particles`
     _check_output(source, path, overwrite)
     blocks, block = read_star_blocks(own)
     if len(blocks[block]) != len(source): raise InputError(own, f"{len(blocks[block])} rows", f"{len(source)}, the images of the run")
-    with write_atomic(path) as tmp: starfile.write({**blocks, block: blocks[block].iloc[rows.numpy()]}, tmp, float_format="%.12g", na_rep="nan")
+    text = starfile.to_string({**blocks, block: blocks[block].iloc[rows.numpy()]}, float_format="%.12g", na_rep="nan")
+    with write_atomic(path) as tmp: tmp.write_text(text, encoding="utf-8")
     return path
 
 def path_traversal(run:Run, # finished run
