@@ -20,7 +20,6 @@ from torch import Tensor
 
 from .core import InputError, write_atomic, write_csv
 from .metrics import hinge_positions, occupied_segments, pearson, principal_motions, recovery_report, segment_sizes
-from .particles import refuse_overwrite
 from .structure import Structure, save_structure
 from .train import REPORT_FILES, RUN_FILES, Run
 from .viewers import View, _colors, _finish, _label_array, _label_residues, label_ranges, plot_motion, plot_segments, save_page, thin_frames, view_motion, view_segments
@@ -123,7 +122,7 @@ def _check_output(run, path, overwrite):
     path = Path(path)
     for own in (Path(run.folder)/name for name in RUN_FILES):
         if path.exists() and own.exists() and path.samefile(own): raise InputError(path, "a file of the run", "another file", "What a run is loaded from is never overwritten.")
-    refuse_overwrite(path, overwrite)
+    if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name or folder, or overwrite=True")
 
 def write_movie(run:Run, # finished run
                 path, # .cif or .pdb file, or one of these with .gz
