@@ -167,8 +167,8 @@ def find_file(name:str, # as written in the star or cs file
              ) -> Path:
     "The first file of that name in `folders`."
     names = spellings(name)
-    for folder in folders:
-        for spelling in names:
+    for spelling in names: # as written, in every folder; then otherwise
+        for folder in folders:
             if os.path.isfile(found := folder/spelling): return found
     for spelling in names if project_dir else ():
         parts = [p for p in spelling.split("/") if p not in ("", ".", "..")]
@@ -730,6 +730,8 @@ def make_particles(images:Tensor, # (N, D, D), light on dark
     for what, value, shape in ("R", R, (N, 3, 3)), ("shift", shift, (N, 2)), ("ctf", ctf.voltage, (N,)):
         if tuple(value.shape) != shape: raise InputError(what, f"shape {tuple(value.shape)}", f"{shape}, as there are {N} images")
     pixel_size = torch.as_tensor(pixel_size, dtype=torch.float32).expand(N).clone()
+    for what, value in ("R", R), ("shift", shift), ("pixel_size", pixel_size.where(pixel_size > 0, torch.nan)):
+        for row in (~value.reshape(N, -1).isfinite().all(1)).nonzero()[:1, 0].tolist(): raise InputError(f"{what}, row {row} (counted from 0)", value[row].tolist(), "finite numbers" if what != "pixel_size" else "a positive number, Å")
     stack = Stack(str(name), N, images.shape[1], array=images.numpy())
     p = Particles(pd.DataFrame(index=range(N)), R.float(), shift.float(), ctf, pixel_size, torch.ones(N), (stack,), np.zeros(N, int), np.arange(N), kind="memory")
     optics, table = relion_tables(p)
@@ -1022,11 +1024,11 @@ def masked(images:Tensor, # (n, D, D)
 
 # %% ../nbs/20_particles.ipynb #86e9ff14
 def still_whole(path:Path, # file that is mapped
-                images:Tensor): # map of it
+                n_bytes:int): # that the map has
     "Reading a page of a map that its file no longer has ends the program: say so before. A file that is gone stays, for those who have it open."
     try: size = os.stat(path).st_size
     except OSError: return
-    if size < images.nbytes: raise InputError(path, f"{size} bytes", f"{images.nbytes}, the prepared images", "Another program has cut the file; run again, and it is made anew.")
+    if size < n_bytes: raise InputError(path, f"{size} bytes", f"{n_bytes}, the prepared images", "Another program has cut the file; run again, and it is made anew.")
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
@@ -1049,7 +1051,7 @@ class PreparedImages:
               indices=None, # (B,) positions, 0 to n-1; all by default
              ) -> Batch: # `indices` of the batch are these positions
         "Images, poses and CTF of some particles."
-        if self.cache: still_whole(self.cache, self.images)
+        if self.cache: still_whole(self.cache, self.images.numel()*(2 if self.config.half else 4))
         i = torch.arange(len(self)) if indices is None else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1)
         p = self.particles
         return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i, None if self.features is None else self.features[i])
