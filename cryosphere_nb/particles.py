@@ -1024,11 +1024,14 @@ def masked(images:Tensor, # (n, D, D)
 
 # %% ../nbs/20_particles.ipynb #86e9ff14
 def still_whole(path:Path, # file that is mapped
-                n_bytes:int): # that the map has
+                images:Tensor, # images, which may be the map, or a part of it
+                address:int): # where the map starts
     "Reading a page of a map that its file no longer has ends the program: say so before. A file that is gone stays, for those who have it open."
+    storage = images.untyped_storage()
+    if storage.data_ptr() != address: return # a copy
     try: size = os.stat(path).st_size
     except OSError: return
-    if size < n_bytes: raise InputError(path, f"{size} bytes", f"{n_bytes}, the prepared images", "Another program has cut the file; run again, and it is made anew.")
+    if size < storage.nbytes(): raise InputError(path, f"{size} bytes", f"{storage.nbytes()}, the prepared images", "Another program has cut the file; run again, and it is made anew.")
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
@@ -1041,6 +1044,7 @@ class PreparedImages:
     skipped:tuple[int, ...]=() # rows that were left out
     cache:Path|None=None # the file they are mapped from
     features:Tensor|None=None # (n, F) of a pose-aware encoder (encoders)
+    mapped:int=0 # address of the map, if there is one
 
     def __len__(self): return len(self.images)
     def __repr__(self): return f"PreparedImages({len(self)} of {self.D} px, {'mapped from disk' if self.cache else 'in memory'}{f', {len(self.skipped)} skipped' if self.skipped else ''})"
@@ -1051,7 +1055,7 @@ class PreparedImages:
               indices=None, # (B,) positions, 0 to n-1; all by default
              ) -> Batch: # `indices` of the batch are these positions
         "Images, poses and CTF of some particles."
-        if self.cache: still_whole(self.cache, self.images.numel()*(2 if self.config.half else 4))
+        if self.cache: still_whole(self.cache, self.images, self.mapped)
         i = torch.arange(len(self)) if indices is None else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1)
         p = self.particles
         return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i, None if self.features is None else self.features[i])
@@ -1195,7 +1199,7 @@ def prepare(particles:Particles, # data set
     if skipped: warnings.warn(f"{len(skipped)} images left out: " + "; ".join(f"row {row}: {reason}" for row, reason in sorted(bad)[:10]) + ("; ..." if len(bad) > 10 else ""))
     if not len(images): raise InputError(particles.path or "images", "no usable image", "at least one")
     rows = np.setdiff1d(np.arange(len(particles)), skipped); kept = particles.select(rows) if skipped else particles
-    return PreparedImages(images, kept, torch.from_numpy(rows), kept.pixel_size*kept.box/D, config, skipped, path)
+    return PreparedImages(images, kept, torch.from_numpy(rows), kept.pixel_size*kept.box/D, config, skipped, path, mapped=images.untyped_storage().data_ptr() if path else 0)
 
 def in_memory(particles, config, on_bad, progress, chunk): # images (n, D, D), (row, reason) of those left out
     "All chunks in one tensor."
