@@ -21,15 +21,16 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .analysis import residue_motion, used_rows
-from .core import InputError, generator, read_json, write_atomic
+from .core import InputError, generator, write_atomic, write_csv
 from .geometry import apply_rigid, superpose
 from .learner import split_rows
 from .metrics import adjusted_rand, occupied_segments, principal_motions
 from .model import CryoSphere
 from .particles import Particles, PreparedImages, read_particles
 from .posterior import ImagePosterior, draw_candidates, infer_posterior, log_proposal, weigh
+from .run_folder import data_facts, model_facts, will_resume
 from .structure import Structure, load_structure
-from .train import Run, check_same_run, data_facts, fit, infer, make_config, model_offset, settle
+from .train import Run, check_same_run, fit, infer, is_finished, make_config, model_offset, nominal_model, read_run, settle
 from .viewers import View, _chain_starts, _colors, _finish, _label_array, _ticks, label_ranges, thin_frames, view_values
 
 # %% ../nbs/45_validation.ipynb #87841e16
@@ -70,6 +71,7 @@ def log_evidence(run:Run, # finished run
 def held_out_rows(run:Run, # finished run
                  ) -> Tensor: # (n,) rows of the star file; none if the run kept none apart
     "The images that a run did not train on."
+    if run.apart is not None: return run.apart
     good = used_rows(run.latents)
     return good[split_rows(len(good), 0. if run.config.encoder == "table" else run.config.held_out, run.config.seed)[1]]
 
@@ -82,12 +84,15 @@ def fit_once(particles:Particles, structure:Structure, # as for `fit`
             ) -> Run:
     "`fit`; or the finished run of the same settings, data and model that is in the folder. A run that was interrupted is continued."
     config = settle(make_config(settings), particles, None)
-    if not overwrite and (folder/"latents.safetensors").exists():
-        run, facts = Run.load(folder), read_json(folder/"config.json")["data"]
-        check_same_run(folder, config, facts | data_facts(particles, config.box, facts["contrast"], model_offset(structure, particles, config.model_origin)))
-        if run.nominal.xyz.shape != structure.xyz.shape or not torch.allclose(run.nominal.xyz, structure.xyz, atol=2e-3): raise InputError(folder, f"a run of another model ('{run.nominal.name}')", f"one of '{structure.name}'", "Use a new folder, or overwrite=True.")
-        if not run.state.interrupted and (run.config.epochs, run.config.max_minutes) == (config.epochs, config.max_minutes): return run
-    return fit(particles, structure, folder, resume=not overwrite, overwrite=overwrite, progress=progress, **settings)
+    there = will_resume(folder, not overwrite, overwrite, (particles, structure))
+    if there:
+        then, offset = read_run(folder)[1], model_offset(structure, particles, config.model_origin)
+        check_same_run(folder, config, data_facts(particles, config.box, then["contrast"], offset) | model_facts(nominal_model(structure)))
+        try: run = Run.load(folder)
+        except InputError: run = None # its latents belong to other weights, or are not there: `fit` goes on
+        enough = run and (is_finished(run.state, config) or config.max_minutes is not None and run.state.elapsed >= 60*config.max_minutes)
+        if enough and not run.state.interrupted: return run
+    return fit(particles, structure, folder, resume=there, overwrite=overwrite, progress=progress, **settings)
 
 def read_both(particles, model, project_dir=None): # path or object, each -> Particles, Structure
     "Particles and model, read if they are paths."
@@ -101,7 +106,7 @@ def write_files(folder:Path, # where to
     for name, figure in figures.items():
         with write_atomic(folder/name) as tmp: figure.savefig(tmp, dpi=2*figure.dpi, metadata={"Software": None})
     for name, table in tables.items():
-        with write_atomic(folder/name) as tmp: table.to_csv(tmp, index=False, float_format="%.6g")
+        write_csv(folder/name, table, float_format="%.6g")
     return {name: folder/name for name in (*figures, *tables)}
 
 # %% ../nbs/45_validation.ipynb #c428b37a
@@ -372,10 +377,10 @@ def half_sets(particles, # path of a .star or .cs file, or `Particles`
               progress:bool=True, # show bars?
               **settings, # of `fit`, the same for both
              ) -> HalfSets:
-    "Divide the images at random, fit each half on its own, and compare; runs that are in `out` are not repeated."
+    "Divide the images at random, all rows of an image on one side, fit each half on its own, and compare; runs that are in `out` are not repeated."
     (particles, structure), out = read_both(particles, model, project_dir), Path(out)
     if len(particles) < 40: raise InputError("half_sets", f"{len(particles)} images", "40 or more")
-    rows = split_rows(len(particles), 0.5, seed, 1)
+    rows = split_rows(len(particles), 0.5, seed, 1, particles.image_id)
     runs = [fit_once(particles.select(r), structure, out/f"half_{k + 1}", overwrite, progress, seed=seed + k, **settings) for k, r in enumerate(rows)]
     halves = compare_runs(runs, rows, particles, most, samples, progress)
     write_files(out, {HALF_FILES[0]: halves.plot()}, {HALF_FILES[1]: halves.residues, HALF_FILES[2]: halves.image_table})
