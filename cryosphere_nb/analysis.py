@@ -21,7 +21,8 @@ from torch import Tensor
 from .core import InputError, write_atomic, write_csv
 from .metrics import hinge_positions, occupied_segments, pearson, principal_motions, recovery_report, segment_sizes
 from .structure import Structure, save_structure
-from .train import REPORT_FILES, RUN_FILES, Run
+from .run_folder import REPORT_FILES, RUN_FILES
+from .train import Run
 from .viewers import View, _colors, _finish, _label_array, _label_residues, label_ranges, plot_motion, plot_segments, save_page, thin_frames, view_motion, view_segments
 
 # %% ../nbs/40_analysis.ipynb #c750f5d5
@@ -236,7 +237,6 @@ def spread_along(vectors:np.ndarray, # (n, 3)
     direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
     return float(np.subtract(*np.quantile(centred @ direction, [high, low])))
 
-_UNITS = {**{k: f"{k}_rad" for k in ("rx", "ry", "rz", "angle")}, **{k: f"{k}_a" for k in ("tx", "ty", "tz")}}
 
 def motion_summary(motions:pd.DataFrame, # image, segment, rx_rad, ry_rad, rz_rad, angle_rad, tx_a, ty_a, tz_a: `run.motions`
                    labels:Tensor, # (R,) segment of each residue, -1 for none
@@ -244,7 +244,7 @@ def motion_summary(motions:pd.DataFrame, # image, segment, rx_rad, ry_rad, rz_ra
     "Median and spread of each segment's rotation (degrees) and shift (Å), over all images."
     labels = torch.as_tensor(labels).cpu()
     labels = labels[labels >= 0]
-    size, table = segment_sizes(labels), motions.rename(columns=_UNITS).dropna()
+    size, table = segment_sizes(labels), motions.dropna()
     def row(m):
         one = table[table.segment == m]
         v, t = np.rad2deg(one[["rx_rad", "ry_rad", "rz_rad"]].to_numpy(float)), one[["tx_a", "ty_a", "tz_a"]].to_numpy(float)
@@ -355,7 +355,7 @@ def report(run:Run, # finished run
     files = {what: folder/name for what, name in REPORT_FILES.items()}
     for path in files.values(): _check_output(run, path, overwrite)
     truth, t = _check_truth(truth, len(run), run.nominal.n_beads), traverse(run.latents) if traversal is None else traversal
-    coordinate, motions = recovered_coordinate(run, truth), run.motions.rename(columns=_UNITS)
+    coordinate, motions = recovered_coordinate(run, truth), run.motions
     used = occupied_segments(run.segments[run.segments >= 0]).tolist()
     tables = dict(images=image_table(run, coordinate), motions=motions[motions.segment.isin(used)], segments=motion_summary(motions, run.segments).reset_index(),
                   residues=run.nominal.residues.assign(segment=run.segments.numpy(), **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")))

@@ -12,7 +12,7 @@ import re, tempfile, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np, pandas as pd, starfile, torch
+import numpy as np, pandas as pd, torch
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
@@ -21,7 +21,8 @@ from torch import Tensor
 
 from .analysis import Traversal, _check_output, latent_axes, residue_motion, traverse, used_rows
 from .core import InputError, file_name, write_atomic, write_csv
-from .particles import read_star_blocks, refuse_overwrite
+from .particles import refuse_overwrite, star_blocks
+from .star import write_star_text
 from .structure import Structure, save_structure
 from .viewers import GREY, label_ranges, segment_colors, thin_frames
 
@@ -287,14 +288,12 @@ def split_star(path, # star file
               ) -> list[Path]: # the files
     "Write some rows of a star file into files of their own; all columns and other blocks are kept."
     _distinct(groups, "split_star")
-    blocks, name = read_star_blocks(path)
-    table, files = blocks[name], {Path(file): np.asarray(torch.as_tensor(rows)) for file, rows in groups.items()}
+    blocks, particles = star_blocks(path)
+    n, files = len(particles.table), {Path(file): np.asarray(torch.as_tensor(rows)) for file, rows in groups.items()}
     for file, rows in files.items():
         refuse_overwrite(file, overwrite, [path])
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(table): raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {len(table) - 1}, the rows of {path}")
-    for file, rows in files.items():
-        text = starfile.to_string({**blocks, name: table.iloc[rows].reset_index(drop=True)}, float_format="%.12g", na_rep="nan")
-        with write_atomic(file) as tmp: tmp.write_text(text, encoding="utf-8") # `starfile.write` asks the locale
+        if len(rows) and not 0 <= rows.min() <= rows.max() < n: raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {n - 1}, the rows of {path}")
+    for file, rows in files.items(): write_star_text(file, [b.take(rows) if b is particles else b for b in blocks])
     return list(files)
 
 # %% ../nbs/43_ensembles.ipynb #8ee9cb1f

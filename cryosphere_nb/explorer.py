@@ -13,7 +13,7 @@ import base64, hashlib, re
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, starfile, torch
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -23,9 +23,10 @@ from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
 from .analysis import Traversal, _check_output, latent_axes, used_rows
-from .core import InputError, figure_text, write_atomic
+from .core import InputError, figure_text
 from .decoder import LEAST, top_segments
-from .particles import Particles, read_star_blocks, write_star
+from .particles import Particles, read_star_blocks, star_blocks, write_star
+from .star import write_star_text
 from .structure import Structure
 from .train import Run
 from .viewers import MOST_RIBBON, View, _draw_chain, _finish, _page_json, _pairs, guess_oxygens, principal_frame, ribbon_atoms, scene, segment_colors, thin_frames, view_segments
@@ -628,10 +629,9 @@ def write_selection(source, # a `Run`, or `Particles`
     if isinstance(source, Particles): write_star(source.select(rows.numpy()), path, overwrite=overwrite); return path
     own = source.folder/"particles.star"
     _check_output(source, path, overwrite)
-    blocks, block = read_star_blocks(own)
-    if len(blocks[block]) != len(source): raise InputError(own, f"{len(blocks[block])} rows", f"{len(source)}, the images of the run")
-    text = starfile.to_string({**blocks, block: blocks[block].iloc[rows.numpy()]}, float_format="%.12g", na_rep="nan")
-    with write_atomic(path) as tmp: tmp.write_text(text, encoding="utf-8")
+    blocks, particles = star_blocks(own)
+    if len(particles.table) != len(source): raise InputError(own, f"{len(particles.table)} rows", f"{len(source)}, the images of the run")
+    write_star_text(path, [b.take(rows.numpy()) if b is particles else b for b in blocks])
     return path
 
 def path_traversal(run:Run, # finished run

@@ -91,6 +91,11 @@ class StarBlock:
         "The table with every value as it is written."
         return pd.DataFrame({c: pd.Series(column_text(self.table[c], self.written.get(c)), dtype="str") for c in self.table})
 
+    def take(self, rows) -> "StarBlock": # numbers of rows, in the order wanted
+        "Some of the rows, numbers as they are written."
+        rows = np.asarray(rows, int)
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), written={c: w[rows] for c, w in self.written.items()})
+
 def make_block(name:str, # of the block
                columns:dict, # label -> (n,) words
                loop:bool=True, # a table, or a list of one row
