@@ -428,10 +428,11 @@ def training_report(history:list, # of `TrainState`
     "What held-out images say about the training, in a sentence."
     if not best_epoch: return "No images were held out, so nothing can be said about over-fitting."
     best, last = history[best_epoch - 1], history[-1]
+    then, now = (h.get("kl", 0.) for h in (best, last)) # with a weight of 0 it is not computed
     lost = last["held_out"] - best["held_out"]
     if best_epoch == last["epoch"]: return f"The held-out images were still improving at the last epoch ({last['epoch']}): no over-fitting."
     text = f"Epoch {best_epoch} of {last['epoch']} was best on the held-out images"
-    if last["loss"] < best["loss"] and last["kl"] > 1.05*best["kl"]: return f"{text}; afterwards the training loss fell by {best['loss'] - last['loss']:.3g} while the held-out loss rose by {lost:.3g} and the KL divergence climbed from {best['kl']:.2f} to {last['kl']:.2f} nats: the model over-fits. Results are from epoch {best_epoch}."
+    if last["loss"] < best["loss"] and now > 1.05*then: return f"{text}; afterwards the training loss fell by {best['loss'] - last['loss']:.3g} while the held-out loss rose by {lost:.3g} and the KL divergence climbed from {then:.2f} to {now:.2f} nats: the model over-fits. Results are from epoch {best_epoch}."
     return f"{text} (by {lost:.3g}). Results are from that epoch."
 
 # %% ../nbs/31_learner.ipynb #c9a1091e

@@ -370,7 +370,7 @@ def check_checkpoint(path, tensors:dict, state:TrainState, config:FitConfig, box
     shells, widest = weights.get("noise.variance", torch.empty(0)), max((d for t in weights.values() for d in t.shape), default=0)
     if abs(len(shells) - 1 - math.sqrt(2)*(box//2)) > 2: raise InputError(f"{path}, 'model.noise.variance'", f"{len(shells)} shells", f"those of a box of {box} pixels", "The checkpoint belongs to other images.")
     if max((*config.decoder_hidden, *config.encoder_hidden, config.n_latent)) > max(widest, 2**14): raise InputError(f"{path}, weights", f"layers of no more than {widest}", "those of the settings in config.json", "The checkpoint belongs to another configuration.")
-    rows, wanted = state.history, {"epoch", "loss", "correlation"} | ({"held_out", "kl"} if state.best_epoch else set())
+    rows, wanted = state.history, {"epoch", "loss", "correlation"} | ({"held_out"} if state.best_epoch else set())
     if not all(isinstance(h, dict) and wanted <= set(h) and all(isinstance(v, (int, float)) for v in h.values()) for h in rows) or not 0 <= state.best_epoch <= len(rows): raise InputError(f"{path}, history", "rows that are not of epochs", f"one for each epoch, with {', '.join(sorted(wanted))}")
 
 @dataclass(frozen=True)
