@@ -266,6 +266,12 @@ class Docking:
     def on_map(self) -> Structure: # to save beside the map
         "The same in the frame of the map's file, as ChimeraX shows it."
         return replace(self.structure, xyz=self.structure.xyz + self.map.centre)
+    @property
+    def volume(self) -> Map: # to save beside the map, and to subtract from it
+        "The docked model as a volume at the resolution of the comparison, on the voxels of the map; its label says that it is computed."
+        s = model_scatterers(self.structure)
+        computed = low_pass(gaussian_map(s.points + s.centre, s.electrons, self.map.D, self.map.pixel_size, s.sigma), self.resolution)
+        return replace(computed, origin=self.map.origin, label=f"{computed.label} at {self.resolution:g} A, docked")
     def __repr__(self):
         return (f"Docking of '{self.structure.name}' at {self.resolution:g} Å: correlation {self.score:.3f}; next placement {self.runner_up:.3f}, mirrored model {self.mirrored:.3f}; pixel size times {self.pixel_scale:.3f}"
                 + "".join(f"\nwarning: {w}" for w in self.warnings))
