@@ -97,12 +97,21 @@ def make_stacks(star):
     names = [line.split()[0] for line in optics[1].splitlines()] if optics else []
     size = int(optics[2].split()[names.index("_rlnImageSize")]) if "_rlnImageSize" in names else 48
     pairs = [(int(i), name) for i, name in re.findall(r"(\d+)@(\S+\.mrcs?)", text)] + [(1, name) for name in re.findall(r"(?<=\s)(sub/p\d+\.mrc)(?=\s)", text)]
-    for name in {name for _, name in pairs}:
-        path, n = star.parent/name, max(i for i, other in pairs if other == name)
-        if path.exists(): continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with mrcfile.new(path, np.zeros((1, size, size), np.float32)) as mrc: mrc.set_image_stack(); mrc.header.nz = mrc.header.mz = n; mrc.header.cella = 0
-        with open(path, "r+b") as f: f.truncate(1024 + 4*n*size**2)
+    for name in {name for _, name in pairs}: make_stack(star.parent/name, max(i for i, other in pairs if other == name), size)
+
+def make_cs_stacks(cs):
+    "The same for a cs file."
+    data = np.load(cs, max_header_size=10**6)
+    for name in np.unique(data["blob/path"]):
+        rows = data[data["blob/path"] == name]; name = name.decode("latin1") if isinstance(name, bytes) else str(name)
+        make_stack(cs.parent/name.lstrip(">"), int(rows["blob/idx"].max()) + 1, int(rows["blob/shape"][0, 0]))
+
+def make_stack(path, n, size):
+    "n images of zeros, unless the file is there."
+    if path.exists(): return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mrcfile.new(path, np.zeros((1, size, size), np.float32)) as mrc: mrc.set_image_stack(); mrc.header.nz = mrc.header.mz = n; mrc.header.cella = 0
+    with open(path, "r+b") as f: f.truncate(1024 + 4*n*size**2)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -115,6 +124,7 @@ def main():
         for case in args.folder.glob("[0-9][0-9]-*"): shutil.copytree(case, copy/case.name[:2], copy_function=shutil.copyfile) # a name must not answer for the reader
         for path in (copy, *copy.rglob("*")): path.chmod(0o755 if path.is_dir() else 0o644)
         for star in copy.rglob("*.star"): make_stacks(star)
+        for cs in copy.rglob("*.cs"): make_cs_stacks(cs)
         for case, file, o, right in cases(copy):
             told = str(o).replace(f"{copy}/", "")
             print(f"{'right' if right else 'WRONG'}  {case} {file}: {told[:args.width]}{' …' if len(told) > args.width else ''}", flush=True)
