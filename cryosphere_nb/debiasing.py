@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .analysis import Traversal, traverse
-from .core import InputError, fft2c, generator, pixel_axis, read_json
+from .core import InputError, fft2c, generator, pixel_axis
 from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
@@ -29,7 +29,7 @@ from .maps import FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, pa
 from .model import mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_step
 from .structure import Structure
-from .train import Inference, Run, data_facts, moved
+from .train import Inference, Run, data_facts, moved, read_run
 from .viewers import View, _chain_starts, _colors, _draw_chain, _finish, _label_array, _pairs, _ticks, thin_frames
 
 # %% ../nbs/47_debiasing.ipynb #86864027
@@ -210,7 +210,7 @@ def check_particles(run:Run, particles, # path of a .star or .cs file, or `Parti
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
     if len(particles) != n: raise InputError(f"{particles.path or 'particles'}", f"{len(particles)} images", f"{n}, one for each latent", "Give the particles of this run, or `inference=run.infer(particles)`.")
     if same:
-        saved = read_json(run.folder/"config.json")["data"]
+        saved = read_run(run.folder)[1]
         if data_facts(particles, saved["box"], saved["contrast"], run.offset)["poses"] != saved["poses"]: raise InputError(f"{particles.path or 'particles'}", "other poses than the run was made with", "the particles of the run, in the same order", "For other images give `inference=run.infer(particles)`.")
     return particles
 
@@ -219,7 +219,7 @@ def prepared(run:Run, particles:Particles, # of the run
              box:int|None=None, # pixels; None: as in the run
              progress:bool=False) -> PreparedImages:
     "Images with the box and contrast of a run."
-    saved, config = read_json(run.folder/"config.json")["data"], run.config
+    saved, config = read_run(run.folder)[1], run.config
     limits = {} if plain else dict(low_pass_a=config.low_pass_a, mask_radius_a=config.mask_radius_a)
     return prepare(particles, PrepareConfig(box or saved["box"], contrast=saved["contrast"], **limits), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
 

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .core import InputError, fft2c, frequency_axes, generator, pixel_axis, shift_phase, write_atomic
 from .image import bspline_weights, ctf_half_plane, oversampling, window
-from .particles import Particles, bad_images, image_label, read_header, refuse_overwrite, soft_step
+from .particles import Particles, bad_images, image_label, pixel_dtype, read_header, refuse_overwrite, soft_step
 from .structure import Structure
 from .synthetic import scatterers
 from .viewers import _finish
@@ -89,9 +89,7 @@ def _values_of(header, path): # -> array as in the file: sections, rows, columns
     "The voxels, after the file's size has been compared with what its header says."
     n = [int(header[k]) for k in ("nz", "ny", "nx")]
     if len(set(n)) > 1 or n[0] < 1: raise InputError(path, f"a box of {' x '.join(map(str, n[::-1]))} voxels", "a cube", "Pad it with zeros." if min(n) > 0 else "Is this an MRC file?")
-    try: dtype = mrcfile.utils.data_dtype_from_header(header)
-    except ValueError: dtype = None
-    if dtype is None or dtype.kind == "c": raise InputError(path, f"number format (mode) {int(header.mode)}", "mode 0, 1, 2, 6 or 12: real numbers")
+    dtype = pixel_dtype(header, path)
     first, size = 1024 + int(header.nsymbt), math.prod(n)*dtype.itemsize
     there = os.path.getsize(path)
     if first < 1024 or there < first + size: raise InputError(path, f"a file of {there} bytes", f"{first + size}: a box of {n[0]} voxels, {dtype.name}, after a header of {first}", "The file is truncated, or no MRC file: copy it again.")
