@@ -10,7 +10,7 @@ __all__ = ['CHOICES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'ATOM_A', 'STRETCH_IMAGES
            'radius_a', 'score_levels', 'feature_inputs', 'all_features', 'nominal_noise', 'refuse_infinite',
            'prepare_model', 'infer', 'estimate_at_draws', 'open_picture', 'encoder_posterior', 'fit', 'nominal_model',
            'hold_together', 'train', 'begin', 'told', 'infer_together', 'final_model', 'n_rows', 'make_learner',
-           'finish', 'REPORT_FILES']
+           'finish']
 
 # %% ../nbs/32_train.ipynb #93b6ec41
 import math, os, time, warnings
@@ -31,11 +31,9 @@ from .model import CryoSphere, mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_disc, soft_step, write_star
 from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures, search_model
 from .preflight import Preflight, preflight
-from .run_folder import REPORT_FILES, check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, read_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
+from .run_folder import check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, read_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
 from .segmentation import Part, Segmentation
 from .structure import Structure, bonded_pairs, check_round_trip, load_structure, loose_parts, part_of_atom, save_structure, scattering_atoms, scattering_parts, select_residues
-
-_all_ = ["REPORT_FILES"]
 
 # %% ../nbs/32_train.ipynb #f56172da
 @dataclass(frozen=True)
