@@ -215,7 +215,7 @@ def interval_coverage(samples:Tensor, # (n, k) posterior samples of a number, fo
                      ) -> float: # fraction of images
     "How often the truth lies in the central interval of the samples; of k samples and a truth that is one more of them, `level` lies inside whatever k is."
     k, tail = samples.shape[1], 0.5 - level/2
-    if k < 2/tail: raise InputError("interval_coverage, samples", f"{k} of each image", f"{math.ceil(2/tail)} or more, for an interval of {level:.0%}")
+    if k*tail < 2 - 1e-6: raise InputError("interval_coverage, samples", f"{k} of each image", f"{math.ceil(2/tail - 1e-6)} or more, for an interval of {level:.0%}")
     rank = ((k + 1)*torch.tensor([tail, 1 - tail]) - 1)/(k - 1) # the j-th of k samples is where a share of j/(k + 1) lies below, on average
     low, high = samples.quantile(rank.to(samples), dim=1)
     return float(((truth >= low) & (truth <= high)).float().mean())

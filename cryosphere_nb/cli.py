@@ -10,8 +10,8 @@ __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'COMMANDS', 'MACHINE',
            'plan_command', 'map_grid', 'conformation_maps', 'export_run', 'export_command', 'read_numbers',
            'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack', 'simulate_command', 'demo_marks',
            'marks_text', 'marks_answer', 'demo', 'demo_command', 'Steady', 'steady_streams', 'one_line_warnings',
-           'UsageError', 'Once', 'Parser', 'make_parser', 'option_names', 'parse_line', 'output_options', 'run_options',
-           'walk_options', 'settings_options', 'plan_options', 'structures_options', 'export_options',
+           'UsageError', 'Once', 'Parser', 'actions', 'make_parser', 'option_names', 'parse_line', 'output_options',
+           'run_options', 'walk_options', 'settings_options', 'plan_options', 'structures_options', 'export_options',
            'validation_options', 'sweep_options', 'halves_options', 'input_options', 'check_options', 'fit_options',
            'analyze_options', 'simulate_options', 'demo_options', 'exit_code', 'run_command', 'main']
 
@@ -55,7 +55,7 @@ def as_options(text, # of an error
         return option + shown if option in own else f"fit {option}{shown}" if option in fits else m[0]
     named = lambda m: m[1] + flag(m[2]) if flag(m[2]) in own else m[0]
     text = re.sub(r"^(?:fit|plan|settings|two_body_stack), (?:setting |field )?'(\w+)'", lambda m: flag(m[1]) if flag(m[1]) in own else m[0], str(text))
-    text = re.sub(r"\b([a-z]\w*)=(True|False|[\d.]+\b|'[^']*'|\"[^\"]*\")", given, text)
+    text = re.sub(r"\b([a-z]\w*)=(True|False|[\d.]+\b|[A-Z]\b|'[^']*'|\"[^\"]*\")", given, text)
     return re.sub(r"(\bas |(?<![-\w./'=]))([a-z]+(?:_[a-z0-9]+)+|(?<=as )[a-z]+)(?![\w/'(=]|\.\w)", named, text)
 
 def error_parts(error, # exception, or text
@@ -582,15 +582,21 @@ COMMANDS = dict(check="do these images show this model?", plan="forecast minutes
                 export="the ensemble of a run for other programs", sweep="how many segments? several fits, judged by held-out images", halves="is the motion real? two fits on halves of the images", simulate="write a synthetic stack of a protein with a hinge",
                 demo="simulate, fit, and compare with the truth")
 
+def actions() -> dict: # command -> what it does, its options
+    "Functions of all commands, looked up when they are wanted."
+    return dict(check=(check_command, check_options), plan=(plan_command, plan_options), fit=(fit_command, fit_options), analyze=(analyze_command, analyze_options),
+                structures=(structures_command, structures_options), export=(export_command, export_options), sweep=(sweep_command, sweep_options),
+                halves=(halves_command, halves_options), simulate=(simulate_command, simulate_options), demo=(demo_command, demo_options))
+
 @cache
 def make_parser() -> Parser:
     "The parser of all commands; `commands` of it are theirs."
     parser = Parser("cryosphere-nb", description="One atomic structure per cryo-EM particle image.", epilog="Exit codes: 0 done; 1 the answer is no (check, plan, halves, demo); 2 input that cannot be used; 3 a full disk, no permission or no memory; 4 a fault of this program; 130 interrupted.")
     parser.add_argument("--version", action="version", version=f"cryosphere_nb {__version__}")
     commands, parser.commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True), {}
-    for name, text in COMMANDS.items():
-        sub = parser.commands[name] = commands.add_parser(name, help=text, description=globals()[f"{name}_command"].__doc__)
-        globals()[f"{name}_options"](sub); output_options(sub); sub.set_defaults(command=name)
+    for name, (action, fill) in actions().items():
+        sub = parser.commands[name] = commands.add_parser(name, help=COMMANDS[name], description=action.__doc__)
+        fill(sub); output_options(sub); sub.set_defaults(command=name)
     return parser
 
 @cache
@@ -723,7 +729,7 @@ def run_command(argv, # list of arguments
     "Do what a command line says, whatever happens."
     try:
         args = parse_line(argv)
-        with redirect_stdout(sys.stderr) if as_json else nullcontext(): return globals()[f"{args.command}_command"](args)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext(): return actions()[args.command][0](args)
     except UsageError as e:
         print(e.usage, end="", file=sys.stderr)
         return Answer({}, code=2, note=e)

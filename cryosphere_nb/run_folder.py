@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMAT', 'RUN_FILES', 'REPORT_FILES', 'LOCK', 'BEAT', 'SILENCE', 'LATENTS', 'is_run', 'input_files', 'will_resume',
            'clear_folder', 'check_held', 'hold', 'data_facts', 'images_digest', 'model_facts', 'check_facts',
-           'check_types', 'RunFacts', 'read_config', 'write_config', 'tensors_digest', 'read_tensors', 'write_tensors',
+           'check_types', 'RunFacts', 'open_config', 'write_config', 'tensors_digest', 'read_tensors', 'write_tensors',
            'save_latents', 'open_latents']
 
 # %% ../nbs/29_run_folder.ipynb #85f1002b
@@ -208,7 +208,7 @@ class RunFacts:
         if self.contrast not in ("light", "dark"): raise bad("contrast", "'light' or 'dark'")
         if len(self.offset) != 3 or not all(_is(v, float) and math.isfinite(v) for v in self.offset): raise bad("offset", "three finite numbers, Å")
 
-def read_config(folder) -> tuple[dict, dict]: # settings as written, facts
+def open_config(folder) -> tuple[dict, dict]: # settings as written, facts
     "`config.json` of a run folder, with every field of its facts checked."
     folder = Path(folder); path = folder/"config.json"
     if not path.is_file(): raise InputError(folder, "no config.json" if folder.is_dir() else "no such folder", "a run folder of cryosphere_nb")

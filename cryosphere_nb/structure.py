@@ -372,8 +372,11 @@ def _read_bytes(path, most):
     "Bytes of a file, unpacked if its name ends in .gz; never more than `most`."
     packed, size = path.name.lower().endswith(".gz"), path.stat().st_size
     most = min(most, max(_RATIO*size, 256_000_000)) if packed else most
-    with (gzip.open if packed else open)(path, "rb") as f: data = f.read(most + 1) if packed or size <= most else b""
-    if len(data) <= most and (packed or size <= most): return data
+    if packed or size <= most:
+        data, n = [], 0
+        with (gzip.open if packed else open)(path, "rb") as f: # piece by piece: one `read` would set aside the bound
+            while n <= most and (piece := f.read(1 << 20)): data.append(piece); n += len(piece)
+        if n <= most: return b"".join(data)
     raise InputError(path, f"more than {most/1e6:.4g} MB" + (f", packed into {size/1e6:.2g}" if packed else ""), "a structure file")
 
 def _decode(data):
@@ -654,10 +657,11 @@ def _build(table, path, on_missing):
     if on_missing not in ("warn", "error"): raise InputError("on_missing", f"'{on_missing}'", "'warn' or 'error'")
     rows, run, notes = _kept(table, path)
     table = table.iloc[rows].reset_index(drop=True)
+    table["residue_name"], mixed = _one_name(table, run, path)
     table["chain"], said = _distinct_chains(table, run, path)
     xyz = table[list("xyz")].to_numpy(np.float32).astype(float).round(3) # what a file will hold decides what is near and what is bonded
     beads = _beads(table, run, run.max() + 1)
-    notes += said + _missing_beads(table, run, beads, path, on_missing) + _no_electrons(table, path)
+    notes += mixed + said + _missing_beads(table, run, beads, path, on_missing) + _no_electrons(table, path)
     polymer = _polymer(table, xyz, run, beads)
     if not polymer.any(): raise InputError(path, "no residue with a Cα or C1′ atom", "at least one amino acid or nucleotide")
     residue, bead_atom = np.where(polymer, np.cumsum(polymer) - 1, -1)[run], beads[polymer]
@@ -670,6 +674,19 @@ def _build(table, path, on_missing):
     structure = Structure(positions, torch.tensor(owner), torch.tensor(bead_atom), torch.tensor(electrons, dtype=torch.float32),
         table[ATOM_COLUMNS].assign(carried=residue < 0), residues, _stem(path), tuple(notes))
     return structure, rows
+
+def _one_name(table, run, path):
+    "Residue names of the atoms, one for each residue: that of most of its atoms. Conformations of other residues can leave several."
+    names = table.residue_name.to_numpy(object)
+    edge = np.flatnonzero((names[1:] != names[:-1]) & (run[1:] == run[:-1]))
+    if len(edge) == 0: return names, []
+    out, mixed = names.copy(), np.unique(run[edge])
+    for r in mixed:
+        at = run == r
+        out[at] = pd.Series(names[at]).value_counts(sort=True).index[0]
+    first = np.flatnonzero(run == mixed[0])
+    said = f"{_plural(len(mixed), 'residue')} with atoms of several residue names: the first is {_named(table.assign(residue_name=out), first[0])}"
+    return out, [_warn(path, f"{said}, of {_listed(sorted(set(names[first])))}; the name of most atoms is taken")]
 
 def _missing_beads(table, run, beads, path, on_missing):
     "Name the standard residues that have no bead: a warning, or an error."

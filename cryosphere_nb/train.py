@@ -31,7 +31,7 @@ from .model import CryoSphere, mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_disc, soft_step, write_star
 from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures, search_model
 from .preflight import Preflight, preflight
-from .run_folder import check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, read_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
+from .run_folder import check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, open_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
 from .segmentation import Part, Segmentation
 from .structure import Structure, bonded_pairs, check_round_trip, load_structure, loose_parts, part_of_atom, save_structure, scattering_atoms, scattering_parts, select_residues
 
@@ -185,7 +185,7 @@ BEFORE = dict(loose_a=None) # what runs did before there was the setting, where 
 
 def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     "`config.json` of a run folder, with every field checked."
-    settings, facts = read_config(folder)
+    settings, facts = open_config(folder)
     path = Path(folder)/"config.json"
     missing = [f.name for f in fields(FitConfig) if f.name not in settings and f.name not in ADDED]
     if missing: raise InputError(f"{path}, setting '{missing[0]}'", "nothing", "a value")
@@ -210,7 +210,7 @@ def is_finished(state:TrainState, # of the last checkpoint
 
 def finished_run(folder:Path, # run to continue, of the same settings, data and model
                  config:FitConfig, # as asked for now
-                ) -> "Run|None": # None if there is something left to do
+                ): # -> the `Run`, or None if there is something left to do
     "The run in the folder, if it is complete."
     try: return Run.load(folder) if is_finished(open_checkpoint(folder/"last.safetensors")[1], config) else None
     except InputError: return None # of something that is damaged or of other weights, `load_checkpoint` and `infer` will know
@@ -628,7 +628,7 @@ def train(out:Path, # run folder, held
           offset:Tensor, # (3,) Å, see `model_offset`
           resuming:bool, # from the checkpoint in the folder
           engine:Engine, progress:bool, callbacks, # as in `fit`
-         ) -> "Run":
+         ): # -> `Run`
     "Prepare, train, infer, and write."
     main, centred = engine.accelerator.is_main_process, moved(structure, -offset)
     report = preflight(particles, centred, contrast=config.contrast, strict=config.check, sigma=config.sigma_a)
