@@ -53,13 +53,14 @@ def check_clean(copy):
     if diff: raise Failed("run `nbdev_clean`:\n" + "\n".join(diff.values()))
 
 def check_stored(copy):
-    "notebooks are stored with results, without errors, each below 1 MB, all of nbs/ below 15 MB"
+    "notebooks are stored with results, without errors and without widgets, each below 1 MB, all of nbs/ below 15 MB"
     bad, total = [], sum(p.stat().st_size for p in (root/"nbs").rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts)
     if total > nbs_bytes: bad.append(f"nbs/: {total/1e6:.1f} MB")
     for p in notebooks():
         code = [c for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
         outputs = [o for c in code for o in c["outputs"]]
         if any(o["output_type"] == "error" for o in outputs): bad.append(f"{p.name}: a stored output is an error")
+        if any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs): bad.append(f"{p.name}: a widget is stored, which is a bar that stands still for a reader (run it with TQDM_DISABLE=1)")
         if len(code) > 6 and not outputs: bad.append(f"{p.name}: no stored output; a reader of the site would see nothing")
         if p.stat().st_size > notebook_bytes: bad.append(f"{p.name}: {p.stat().st_size/1e6:.1f} MB")
     if bad: raise Failed("\n".join(bad))
