@@ -7,12 +7,14 @@ __all__ = ['HOOKS', 'NATS', 'CHECKPOINT', 'Callback', 'TrainState', 'on_signals'
            'Learner', 'make_optimizer', 'Progress', 'Weights', 'Anneal', 'CoarseToFine', 'on_the_clock',
            'EstimateNoise', 'SampleLatents', 'Subset', 'split_rows', 'by_appearance', 'sampling_with', 'HeldOut',
            'training_report', 'Recorder', 'is_live', 'Quiet', 'say', 'progress_bar', 'ProgressBar', 'save_checkpoint',
-           'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint', 'Engine', 'on_main']
+           'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint', 'leave_group', 'Engine',
+           'on_main']
 
 # %% ../nbs/31_learner.ipynb #a5278aa8
-import json, math, shutil, signal, sys, threading, time
+import atexit, gc, json, math, os, shutil, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -619,6 +621,11 @@ class Checkpoint(Callback):
             with write_atomic(self.folder/"best.safetensors", make_parents=False) as tmp: shutil.copyfile(self.folder/"last.safetensors", tmp)
 
 # %% ../nbs/31_learner.ipynb #b16478d0
+def leave_group():
+    "End the connections between processes and the threads that serve them, while there still is an interpreter."
+    gc.collect()
+    if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
+
 class Engine(Callback):
     "Device, mixed precision and several processes, by Hugging Face Accelerate."
     order = -100
@@ -626,8 +633,11 @@ class Engine(Callback):
                  precision:str="no", # "no" (float32), "bf16" or "fp16": networks only; coordinates and images stay float32
                  cpu:bool=False): # stay on the CPU even if there is a GPU
         if precision not in ("no", "bf16", "fp16"): raise InputError("precision", repr(precision), "'no', 'bf16' or 'fp16'")
-        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized()) # it is global: without this, a second `fit` in a notebook could not change precision
+        grouped = torch.distributed.is_initialized()
+        if "WORLD_SIZE" in os.environ and not grouped: import_module("torch._dynamo") # the wrapper would import it once the group is there, and then its functions' default values keep the group alive
+        AcceleratorState._reset_state(reset_partial_state=not grouped) # it is global: without this, a second `fit` in a notebook could not change precision
         self.accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+        if not grouped and torch.distributed.is_initialized(): atexit.register(leave_group) # who starts it ends it
 
     def before_fit(self, learner):
         a = self.accelerator
@@ -635,7 +645,10 @@ class Engine(Callback):
         learner.backward, learner.reduce = a.backward, lambda x: a.reduce(x, "sum")
         learner.device, learner.rank, learner.world, learner.is_main = a.device, a.process_index, a.num_processes, a.is_main_process
 
-    def after_fit(self, learner): self.accelerator.wait_for_everyone()
+    def after_fit(self, learner):
+        self.accelerator.wait_for_everyone()
+        learner.forward, learner.optimizer, learner.backward = learner.model, learner.plain_optimizer, torch.Tensor.backward # wrappers hold the group
+        self.accelerator.free_memory()
 
 def on_main(engine:Engine, # knows the processes
             work): # function without arguments -> what it returns, in every process
