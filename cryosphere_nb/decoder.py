@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEAST', 'MotionNet', 'segment_pivots', 'deform', 'beyond', 'kept', 'mixed', 'components', 'cross', 'turn',
            'top_segments', 'take_segment', 'angular_velocity', 'bead_velocity', 'motion_tangents', 'Decoder',
-           'ResidueDecoder']
+           'joint_gaps', 'ResidueDecoder']
 
 # %% ../nbs/13_decoder.ipynb #14154622
 import torch
@@ -196,6 +196,18 @@ class Decoder(nn.Module):
         rotvec, shift, rotvec_rate, drift = motion_tangents(self.motion, z)
         beads = deform(points, G, rotvec, shift, pivots, self.top_k)
         return beads, bead_velocity(beads - G @ shift, G, pivots, angular_velocity(rotvec[:, None], rotvec_rate), drift)
+
+# %% ../nbs/13_decoder.ipynb #1b3c4702
+@torch.no_grad()
+def joint_gaps(decoder, # `Decoder`
+               z:Tensor, # (B, L)
+               G:Tensor, # (R, M) membership
+               pairs:Tensor, # (J, 2) bonded residues of different segments
+              ) -> Tensor: # (B, J, 3) Å
+    "From where the second residue's segment takes the middle of a bond to where the first one's does."
+    middle, own = decoder.beads[pairs].mean(1), torch.nn.functional.one_hot(G.argmax(-1), G.shape[-1]).to(G)*(G.sum(-1, keepdim=True) > 0)
+    place = lambda side: deform(middle, own[pairs[:, side]], *decoder.motion(z), decoder.segment_pivots(G), 1)
+    return place(0) - place(1)
 
 # %% ../nbs/13_decoder.ipynb #c79c08f4
 class ResidueDecoder(nn.Module):
