@@ -284,7 +284,7 @@ def posterior_coverage(run:Run, # trained
     "Coverage of the 90 % interval of the motion coordinate, over images that were trained on."
     if not hasattr(run, "sample_structures") or len(stack.movie) < 2: return nan
     motion, rows = principal_motions(stack.truth), torch.linspace(0, len(run) - 1, min(n, len(run))).long()
-    samples = torch.stack([motion.coordinate(run.sample_structures(int(i), k))[:, 0] for i in rows])
+    samples = torch.stack([motion.coordinate(run.sample_structures(int(i), k)[0])[:, 0] for i in rows])
     return interval_coverage(samples, motion.coordinate(stack.movie)[:, 0][stack.states[rows]])
 
 def benchmark(method, # name in `METHODS`, or a dict of settings of `fit`

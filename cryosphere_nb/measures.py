@@ -180,12 +180,6 @@ def decode_beads(run:Run, # finished run
     "Positions of some beads at latents, in the frame of the nominal model; the others are not computed."
     return run.model.decode(z, run.nominal.beads[beads] - run.offset, beads) + run.offset
 
-def _latent_samples(run, rows, k, gen):
-    "Samples (n·k, L) of the posteriors of some images, image by image."
-    L = run.latents.shape[1]
-    noise = torch.randn(len(rows), k, L, generator=gen)
-    return (run.latents[rows][:, None] + noise @ torch.linalg.cholesky(run.latent_cov[rows]).mT).flatten(0, 1)
-
 def _spread(values, centre, period):
     "Standard deviation (n,) of samples (n, k), taken around the circle if there is a period."
     d = values - centre[:, None]
@@ -219,7 +213,7 @@ def measure(source, # (N, R, 3) beads, Å; or a `Run`
            ) -> pd.DataFrame: # a row for each image; angles in degrees; NaN for skipped images
     "Coordinates of all images."
     if not isinstance(coordinates, dict) or not coordinates: raise InputError("measure, coordinates", repr(coordinates), 'name -> coordinate, for example {"lid": Distance("A:10", "A:50-60")}')
-    run, bench, gen = source if isinstance(source, Run) else None, _Bench(structure, coordinates), generator(seed)
+    run, bench = source if isinstance(source, Run) else None, _Bench(structure, coordinates)
     if run is None and samples: raise InputError("measure, samples", samples, "0", "Only a run knows how well it knows.")
     coords = None if run else _checked_beads(source, structure)
     rows = torch.arange(len(source))[slice(None) if rows is None else torch.as_tensor(rows)]
@@ -233,7 +227,7 @@ def measure(source, # (N, R, 3) beads, Å; or a `Run`
         here = bench(beads_of(i))
         for name, v in here.items(): out[name][at] = v
         if not samples: continue
-        around = bench(decode_beads(run, _latent_samples(run, i, samples, gen), bench.beads))
+        around = bench(run.sample_structures(i, samples, seed, beads=bench.beads).flatten(0, 1))
         for name, c in coordinates.items(): out[f"{name}_std"][at] = _spread(around[name].view(len(i), samples), here[name], getattr(c, "period", None))
     table = pd.DataFrame({k: v.numpy() for k, v in out.items()}, index=pd.Index(rows.numpy(), name="image"))
     table.attrs["units"] = {name: coordinates[name.removesuffix("_std") if name not in coordinates else name].unit for name in names}

@@ -293,19 +293,29 @@ class Run:
                k:int=100, # how many
                seed:int=0) -> Tensor: # (k, L)
         "Samples from the posterior of image `i`; `decode` gives their structures."
-        return self._samples(i, k, generator(seed))
+        return self._samples(torch.tensor([i]), k, seed)[0][0]
 
-    def _samples(self, i, k, gen): return self.latents[i] + torch.randn(k, self.latents.shape[1], generator=gen) @ torch.linalg.cholesky(self.latent_cov[i]).T
+    def _samples(self, rows, k, seed, joints=0): # (n, k, L), and standard normal numbers (n, k, joints, 3); an image has its own, in whatever company
+        gens = [generator((seed*2**32 + int(i)) % 2**63) for i in rows]
+        draw = lambda *shape: torch.stack([torch.randn(k, *shape, generator=g) for g in gens])
+        return self.latents[rows][:, None] + draw(self.latents.shape[1]) @ torch.linalg.cholesky(self.latent_cov[rows]).mT, draw(joints, 3)
 
     @torch.no_grad()
-    def sample_structures(self, i:int, # image
-                          k:int=100, # how many
-                          seed:int=0) -> Tensor: # (k, R, 3) Å
-        "Structures that image `i` leaves open: of samples from its posterior, with segments from theirs, and with the chain as far from rigid as `misfit` says."
-        gen, segmentation, misfit = generator(seed), self.model.segmentation, self.misfit
-        z = self._samples(i, k, gen)
-        G = segmentation(torch.randn(k, 3, segmentation.n_segments, generator=gen))
-        return self.model.decoder(z, G) + self.offset + torch.einsum("rj,kjc->krc", misfit, torch.randn(k, misfit.shape[1], 3, generator=gen))
+    def sample_structures(self, indices=None, # images, all by default
+                          k:int=100, # how many of each
+                          seed:int=0,
+                          given_decoder:bool=False, # samples of the latents alone, as if the rest were known?
+                          beads:Tensor|None=None, # (r,) bead indices; all by default
+                         ) -> Tensor: # (n, k, r, 3) Å
+        "Structures that images leave open: latents from their posterior, the same k divisions into segments for all from that of the segments, and the chain as far from rigid as `misfit` says."
+        rows, segmentation = self.rows(indices), self.model.segmentation
+        beads = torch.arange(self.nominal.n_beads) if beads is None else beads
+        misfit = self.misfit.new_zeros(len(beads), 0) if given_decoder else self.misfit[beads]
+        z, noise = self._samples(rows, k, seed, misfit.shape[1])
+        G = segmentation(None if given_decoder else torch.randn(k, 3, segmentation.n_segments, generator=generator(seed))).expand(k, -1, -1)
+        place = lambda z, G: self.model.decoder(z, G, self.model.decoder.beads[beads], beads) + self.offset
+        x = torch.stack([place(own, G) for own in z]) if len(rows) < k else torch.stack([place(own, g) for own, g in zip(z.unbind(1), G)], 1)
+        return x + torch.einsum("rj,nkjc->nkrc", misfit, noise)
 
     @cached_property
     def misfit(self) -> Tensor: # (R, J) Å

@@ -449,20 +449,19 @@ class Uncertainty:
 @torch.no_grad()
 def uncertainty(run:Run, # finished run
                 indices=None, # images: rows, slice, mask; all by default
-                samples:int=32, # structures drawn from each image's posterior
+                samples:int=32, # structures that are drawn for each image
                 seed:int=0, # of the draws
                 chunk:int=1024, # structures at a time
+                given_decoder:bool=False, # of the latents alone, as if the rest were known?
                ) -> Uncertainty:
-    "Posterior standard deviation of every bead, from samples of each image's latent sent through the decoder."
+    "Standard deviation of every bead over the structures that each image leaves open (`Run.sample_structures`)."
     if samples < 2: raise InputError("uncertainty, samples", samples, "2 or more")
     rows = run.rows(indices)
-    rows, gen = rows[run.latents[rows].isfinite().all(1)], generator(seed)
+    rows = rows[run.latents[rows].isfinite().all(1)]
     if len(rows) == 0: raise InputError("uncertainty, indices", "no image with a latent", "at least one")
     per_image, residues = [], 0.
     for i in rows.split(max(1, chunk//samples)):
-        noise = torch.randn(len(i), samples, run.latents.shape[1], generator=gen)
-        z = run.latents[i][:, None] + noise @ torch.linalg.cholesky(run.latent_cov[i]).transpose(1, 2)
-        variance = run.decode(z.flatten(0, 1)).unflatten(0, (len(i), samples)).var(1).sum(-1) # (n, R)
+        variance = run.sample_structures(i, samples, seed, given_decoder).var(1).sum(-1) # (n, R)
         per_image.append(variance.mean(1)); residues = residues + variance.double().sum(0)
     motion = residue_motion(run.coordinates(rows[thin_frames(len(rows), 1000)]), run.nominal.beads).rmsf
     return Uncertainty(rows, torch.cat(per_image).sqrt(), (residues/len(rows)).sqrt().float(), torch.tensor(motion.values).float(), run.nominal)
