@@ -646,7 +646,7 @@ def structures_options(parser):
     parser.add_argument("--rows", required=True, metavar="ROWS", help="images: rows of the star file, counted from 0, such as 0,5,10-20, or all")
     parser.add_argument("--out", metavar="PATH", help="folder for one file each, or a .cif or .pdb file (also .gz) for all of them as models (default: RUN/structures)")
     parser.add_argument("--format", choices=("cif", "pdb"), default="cif", help="of files in a folder (default: cif)")
-    parser.add_argument("--b-factor", choices=("model", "segment", "uncertainty"), default="model", help="what B-factors are: those of the model, segment numbers, or the residue's posterior standard deviation in Å, given the decoder (default: model)")
+    parser.add_argument("--b-factor", choices=("model", "segment", "uncertainty"), default="model", help="what B-factors are: those of the model, segment numbers, or the standard deviation in Å of the residue over the structures that images leave open (default: model)")
 
 def export_options(parser):
     run_options(parser)
