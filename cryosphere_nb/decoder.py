@@ -206,7 +206,8 @@ def joint_gaps(decoder, # `Decoder`
               ) -> Tensor: # (B, J, 3) Å
     "From where the second residue's segment takes the middle of a bond to where the first one's does."
     middle, own = decoder.beads[pairs].mean(1), torch.nn.functional.one_hot(G.argmax(-1), G.shape[-1]).to(G)*(G.sum(-1, keepdim=True) > 0)
-    place = lambda side: deform(middle, own[pairs[:, side]], *decoder.motion(z), decoder.segment_pivots(G), 1)
+    motion, pivots = decoder.motion(z), decoder.segment_pivots(G)
+    place = lambda side: deform(middle, own[pairs[:, side]], *motion, pivots, 1)
     return place(0) - place(1)
 
 # %% ../nbs/13_decoder.ipynb #c79c08f4

@@ -207,7 +207,7 @@ def measure(source, # (N, R, 3) beads, Å; or a `Run`
             structure:Structure, # nominal model: residue numbers, and where motions start from
             coordinates:dict, # name -> coordinate
             rows=None, # which images; all if None
-            samples:int=0, # posterior samples of each image (of a run), for the columns …_std
+            samples:int=0, # structures that each image of a run leaves open, for the columns …_std
             seed:int=0, # of the samples
             chunk:int=4096, # images at a time, fewer if many beads are needed
            ) -> pd.DataFrame: # a row for each image; angles in degrees; NaN for skipped images

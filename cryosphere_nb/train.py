@@ -309,6 +309,7 @@ class Run:
                          ) -> Tensor: # (n, k, r, 3) Å
         "Structures that images leave open: latents from their posterior, the same k divisions into segments for all from that of the segments, and the chain as far from rigid as `misfit` says."
         rows, segmentation = self.rows(indices), self.model.segmentation
+        if len(bad := rows[~self.latents[rows].isfinite().all(1)]): raise InputError("run.sample_structures, indices", f"image {int(bad[0])}, which was skipped and has no latent", "images that have one")
         beads = torch.arange(self.nominal.n_beads) if beads is None else beads
         misfit = self.misfit.new_zeros(len(beads), 0) if given_decoder else self.misfit[beads]
         z, noise = self._samples(rows, k, seed, misfit.shape[1])

@@ -479,7 +479,7 @@ def plot_uncertainty(u:Uncertainty, # of `uncertainty`
 def view_uncertainty(run:Run, # finished run
                      image:int|None=None, # row of the star file; None for all images together
                      limits=None, # (low, high) of the colours, Å; give the same to compare particles
-                     samples:int=32, # structures drawn from each image's posterior
+                     samples:int=32, # structures that are drawn for each image
                      most:int=1000, # images at most, if all are wanted
                      seed:int=0, # of the draws
                      **settings, # of `view_values`: style, domains, width, height, ...
@@ -488,4 +488,3 @@ def view_uncertainty(run:Run, # finished run
     rows = used_rows(run.latents, most) if image is None else run.rows(image)
     u = uncertainty(run, rows, samples, seed)
     return view_values(run.nominal, u.per_residue, "uncertainty, Å" if image is None else f"uncertainty in image {image}, Å", limits, coords=None if image is None else run.coordinates(image)[0], **settings)
-
