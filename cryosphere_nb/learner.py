@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['HOOKS', 'NATS', 'CHECKPOINT', 'Callback', 'TrainState', 'on_signals', 'stop_on_interrupt', 'end_as_interrupt',
            'Learner', 'make_optimizer', 'Progress', 'Weights', 'Anneal', 'CoarseToFine', 'on_the_clock',
-           'EstimateNoise', 'SampleLatents', 'Subset', 'split_rows', 'by_appearance', 'sampling_with', 'HeldOut',
-           'training_report', 'Recorder', 'is_live', 'Quiet', 'say', 'progress_bar', 'ProgressBar', 'save_checkpoint',
-           'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint', 'leave_group', 'Engine',
-           'on_main']
+           'EstimateNoise', 'MoveBorders', 'SampleLatents', 'Subset', 'split_rows', 'by_appearance', 'sampling_with',
+           'HeldOut', 'training_report', 'Recorder', 'is_live', 'Quiet', 'say', 'progress_bar', 'ProgressBar',
+           'save_checkpoint', 'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint',
+           'leave_group', 'Engine', 'on_main']
 
 # %% ../nbs/31_learner.ipynb #a5278aa8
 import atexit, gc, json, math, os, shutil, signal, sys, threading, time
@@ -25,6 +25,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as text_tqdm
 
+from .borders import border_gains, border_moves, chosen_moves, division, move_borders, moved
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
@@ -70,6 +71,7 @@ class TrainState:
     best_epoch:int = 0 # when that was; 0 without held-out images
     best_held_out:dict = field(default_factory=dict) # means over the held-out images then
     waited:int = 0 # epochs since then that ended with all frequencies
+    border_rounds:int = 0 # how often borders of segments were tried so far
     candidates:int|None = None # latents from the prior that each image is tried with; None before `SampleLatents` says
     visits:int = 0 # images of the current epoch that a sampler drew latents for
     news:int = 0 # of these, those that took one from the prior
@@ -234,7 +236,7 @@ class Progress(Callback):
     def after_batch(self, learner):
         if self.seconds and learner.state.elapsed >= self.seconds: learner.state.stop = True
 
-NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "loose", "elastic") # terms whose unit is the nat; the others go with a cosine
+NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "turn", "loose", "elastic") # terms whose unit is the nat; the others go with a cosine
 
 class Weights(Callback):
     "Weights of the loss terms from their schedules; terms in nats and terms that go with the cosine are brought to the unit of the image term."
@@ -315,6 +317,37 @@ class EstimateNoise(Callback):
         n = len(learner.data)
         rows = torch.linspace(0, n - 1, min(n, self.images)).round().long()
         with on_the_clock(learner.state): learner.model.estimate_noise(learner.data.batch(i).to(learner.device) for i in rows.split(self.batch_size))
+
+# %% ../nbs/31_learner.ipynb #f29e0083
+class MoveBorders(Callback):
+    "Moves borders of segments to where images of a sample want them."
+    order = -4
+    def __init__(self,
+                 rounds:int=6, # how often
+                 images:int=256, # to ask in a round
+                 first:float=0.05, last:float=0.35, # progress of the first round and of the last
+                 seed:int=0, # which images
+                 batch_size:int=128):
+        self.when, self.images, self.seed, self.batch_size = torch.linspace(first, last, rounds).tolist(), images, seed, batch_size
+
+    def after_batch(self, learner):
+        s = learner.state
+        due = sum(s.progress >= t for t in self.when)
+        if due <= s.border_rounds: return
+        s.border_rounds = due
+        with on_the_clock(s): self._round(learner)
+
+    def _round(self, learner):
+        model, n = learner.model, len(learner.data)
+        parts = division(model.segmentation)
+        if not (moves := border_moves(parts)): return
+        rows = torch.randperm(n, generator=generator(2**20*self.seed + learner.state.border_rounds))[:self.images]
+        own = rows.tensor_split(learner.world)[learner.rank]
+        sums = learner.reduce(border_gains(model, (learner.data.batch(i).to(learner.device) for i in own.split(self.batch_size) if len(i)), parts, moves).to(learner.device)).cpu()
+        if not (chosen := chosen_moves(parts, moves, sums, n)): return
+        move_borders(model.segmentation, moved(parts, chosen))
+        moments = learner.plain_optimizer.state.get(model.segmentation.nu, {})
+        if "exp_avg" in moments: moments["exp_avg"].zero_()
 
 # %% ../nbs/31_learner.ipynb #a4347d56
 class SampleLatents(Callback):

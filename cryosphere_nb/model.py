@@ -21,7 +21,7 @@ from .decoder import Decoder
 from .elbo import kl_standard_normal
 from .image import Batch, render
 from .likelihood import NoiseModel
-from .losses import clash_loss, continuity_loss, correlation_loss, elastic_loss, pair_distances, stretch_energy, total_loss
+from .losses import clash_loss, continuity_loss, correlation_loss, elastic_loss, pair_distances, stretch_energy, total_loss, turn_energy
 from .segmentation import Segmentation, occupancy_penalty
 
 # %% ../nbs/16_model.ipynb #3d9e3566
@@ -68,6 +68,7 @@ class Prediction:
     beads:Tensor # (B, R, 3) structures, Å
     F:Tensor # (B, D, D//2+1) half planes of the predicted images
     drawn:Drawn|None=None # where a sampler chose the latents
+    z:Tensor|None=None # (B, L) the latents that the structures are of
 
 # %% ../nbs/16_model.ipynb #1da19aa0
 def mean_free(F:Tensor, # (..., D, D//2+1) half planes
@@ -92,9 +93,10 @@ class CryoSphere(nn.Module):
                  points:tuple|None=None, # (P, 3) Å and (P,) their residues: what is rendered instead of the beads
                  loose:Tensor|None=None, # (P,) long, the loose part that each point belongs to, 0 to K-1; -1 for points that stay where the model has them
                  loose_std:float=0.7, # prior standard deviation of the places of loose parts, Å
+                 turn_std:float|None=None, # prior standard deviation of turns of short segments against their neighbours, rad
                  springs:tuple|None=None): # (S, 2) pairs of beads and (S,) Å their lengths, for the elastic network (`elastic_pairs`)
         super().__init__()
-        self.noise, self.stretch_std = noise, stretch_std
+        self.noise, self.stretch_std, self.turn_std = noise, stretch_std, turn_std
         self.decoder, self.segmentation, self.encoder = decoder, segmentation, encoder
         self.sigma, self.n_images, self.n_latent = sigma, n_images, decoder.n_latent
         bonded = torch.zeros(0, 2, dtype=torch.long) if bonded is None else bonded
@@ -151,7 +153,7 @@ class CryoSphere(nn.Module):
         G = self.segmentation(None if noise is None else noise.segments)
         drawn = None if self.sampler is None or noise is None or noise.candidates is None else self.sampler(self, batch, mean, std, z, G, noise)
         beads, points = self.both_at(drawn.z if drawn else z, G)
-        return Prediction(mean, std, G, beads, (self.coarse or self).render(points, self.seen(batch)), drawn)
+        return Prediction(mean, std, G, beads, (self.coarse or self).render(points, self.seen(batch)), drawn, drawn.z if drawn else z)
 
     def seen(self, batch:Batch) -> Batch:
         "The batch at the resolution that counts."
@@ -161,6 +163,13 @@ class CryoSphere(nn.Module):
         "Mean-free images of `points` as the particles of the batch would show them, as half planes."
         with torch.autocast(points.device.type, enabled=False):
             return mean_free(render(points.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size, self.sigma))
+
+    @torch.no_grad()
+    def joints(self) -> tuple[Tensor, Tensor]: # (J, 2), (M,)
+        "Pairs of segments that a bond joins, and the residues of each segment."
+        labels = self.segmentation.labels()
+        pairs = labels[self.bonded]
+        return pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(1)], torch.bincount(labels[labels >= 0], minlength=self.segmentation.n_segments)
 
     def terms(self, batch:Batch, p:Prediction) -> dict: # name -> function that computes the term
         "The terms of the loss, not yet computed."
@@ -175,6 +184,7 @@ class CryoSphere(nn.Module):
                     stretch=lambda: stretch_energy(p.beads, self.bonded, self.bond_lengths, self.stretch_std),
                     continuity=lambda: continuity_loss(p.beads, self.bonded, self.bond_lengths),
                     clash=lambda: clash_loss(p.beads, self.bonded),
+                    **({} if self.turn_std is None else dict(turn=lambda: turn_energy(self.decoder.motion(p.z)[0], *self.joints(), self.turn_std))),
                     **({} if self.springs is None else dict(elastic=lambda: elastic_loss(p.beads, self.springs, self.spring_lengths))),
                     **(dict(encoder=lambda: -Normal(p.mean, p.std).log_prob(p.drawn.z).sum(1)) if p.drawn else {}))
 
@@ -189,10 +199,15 @@ class CryoSphere(nn.Module):
             return loss, means
 
     @torch.no_grad()
+    def latents_of(self, batch:Batch) -> Tensor: # (B, L)
+        "The latents that images have now: the sampler's, or else the encoder's means."
+        mean = self.encoder(batch)[0]
+        return mean if self.sampler is None else self.sampler.current(batch.indices, mean)
+
+    @torch.no_grad()
     def estimate_noise(self, batches): # iterable of `Batch`
-        "Set the noise model from some images and their predictions: at the sampler's latents, or else at the encoder's means."
-        at = lambda b: self.encoder(b)[0] if self.sampler is None else self.sampler.current(b.indices, self.encoder(b)[0])
-        with full_resolution(self): self.noise.estimate((mean_free(fft2c(b.images)), self.render(self.points_at(at(b), self.segmentation()), b)) for b in batches)
+        "Set the noise model from some images and their predictions, at the latents that they have now."
+        with full_resolution(self): self.noise.estimate((mean_free(fft2c(b.images)), self.render(self.points_at(self.latents_of(b), self.segmentation()), b)) for b in batches)
 
     @torch.no_grad()
     def decode(self, z:Tensor, # (B, L)
