@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from .core import InputError, write_atomic, write_csv
-from .metrics import hinge_positions, occupied_segments, pearson, principal_motions, recovery_report, segment_sizes
+from .metrics import occupied_segments, pearson, principal_motions, recovery_report, segment_sizes
 from .structure import Structure, save_structure
 from .run_folder import REPORT_FILES, RUN_FILES
 from .train import Run
@@ -28,11 +28,13 @@ from .viewers import View, _colors, _finish, _label_array, _label_residues, labe
 # %% ../nbs/40_analysis.ipynb #c750f5d5
 def view_run_segments(run:Run, # finished run
                       image:int|None=None, # show the structure of this image; the nominal one if None
+                      by:str="segment", # colour by "segment", or by "domain": the segments that move as one
                       js:str|None=None, # address of 3Dmol.js, see `viewer_script`
                      ) -> View:
     "Turn the molecule, coloured by the segments that were learned."
+    if by not in ("segment", "domain"): raise InputError("view_run_segments, by", repr(by), '"segment" or "domain"')
     coords = None if image is None else run.structure(image).xyz
-    return view_segments(run.nominal, run.segments, coords, js=js)
+    return view_segments(run.nominal, run.segments if by == "segment" else run.domains.labels, coords, js=js)
 
 # %% ../nbs/40_analysis.ipynb #9ad5d66d
 def used_rows(latents:Tensor, # (N, L); rows of skipped images are NaN
@@ -332,10 +334,8 @@ def overview(run:Run, # finished run
     return _finish(fig)
 
 # %% ../nbs/40_analysis.ipynb #57ac2e83
-def _borders(run):
-    "Where one segment ends and the next begins, in words."
-    at = [run.nominal.labels[i] for i in hinge_positions(run.segments).tolist()]
-    return f"Segments change at residue {', '.join(at[:20])}{' and further ones' if len(at) > 20 else ''}." if at else "The whole chain is one segment."
+def _several(run): # one structure does not move
+    return len(run.thinned(2)) > 1
 
 def _truth_table(run, truth, most=1000):
     "Recovered structures against true ones, in one row."
@@ -357,14 +357,17 @@ def report(run:Run, # finished run
     truth, t = _check_truth(truth, len(run), run.nominal.n_beads), traverse(run.latents) if traversal is None else traversal
     coordinate, motions = recovered_coordinate(run, truth), run.motions
     used = occupied_segments(run.segments[run.segments >= 0]).tolist()
+    domains = run.domains if _several(run) else None
     tables = dict(images=image_table(run, coordinate), motions=motions[motions.segment.isin(used)], segments=motion_summary(motions, run.segments).reset_index(),
-                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")))
+                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), domain=domains.labels.numpy() if domains else 0, **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")),
+                  **(dict(domains=domains.table.reset_index(), borders=domains.borders) if domains else {}))
+    files = {what: path for what, path in files.items() if domains or what not in ("domains", "borders")}
     for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
     sheet = overview(run, truth, t)
     with write_atomic(files["figure"]) as tmp: sheet.savefig(tmp, dpi=2*sheet.dpi, metadata={"Software": None})
     write_movie(run, files["movie"], t, overwrite)
     known = [] if truth is None else [f"Correlation with the truth: r = {correlation_with_truth(coordinate):.3f}."] + ([_truth_table(run, truth)] if truth.ndim == 3 else [])
-    save_page(files["page"], f"{run.nominal.name}: {len(run)} images", f"{repr(run).rstrip('.')}.\n\n{_borders(run)}", view_run_segments(run, js=js), plot_segments(run.segments, run.segment_weights, run.nominal),
+    save_page(files["page"], f"{run.nominal.name}: {len(run)} images", "\n\n".join([f"{repr(run).rstrip('.')}.", *(str(domains).split("\n") if domains else ())]), view_run_segments(run, by="domain" if domains else "segment", js=js), "Segments, from which the domains above are put together, and the weight of each segment at each residue.", plot_segments(run.segments, run.segment_weights, run.nominal),
               f"A walk along principal axis {t.axis + 1} of the latents: {len(t)} structures, typical of {', '.join(map(str, t.count.tolist()))} images.", view_traversal(run, t, js), plot_traversal(run, t), sheet,
               "Motion of each segment over all images: median and spread (5 % to 95 %) of rotation and shift.", tables["segments"].set_index("segment"), *known, js=js, overwrite=overwrite)
     return files

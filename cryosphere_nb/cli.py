@@ -6,14 +6,15 @@
 __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'COMMANDS', 'MACHINE', 'Answer', 'plain', 'as_options', 'error_parts',
            'show', 'Setting', 'settings_in', 'settings_of', 'option_reader', 'add_options', 'given_options',
            'read_toml', 'read_config', 'fit_settings', 'read_inputs', 'check_command', 'list_files', 'run_facts',
-           'fit_command', 'chosen_walk', 'analyze_command', 'row_numbers', 'export_structures', 'structures_command',
-           'plan_command', 'map_grid', 'conformation_maps', 'export_run', 'export_command', 'read_numbers',
-           'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack', 'simulate_command', 'demo_marks',
-           'marks_text', 'marks_answer', 'demo', 'demo_command', 'Steady', 'steady_streams', 'one_line_warnings',
-           'UsageError', 'Once', 'Parser', 'actions', 'make_parser', 'option_names', 'parse_line', 'output_options',
-           'run_options', 'walk_options', 'settings_options', 'plan_options', 'structures_options', 'export_options',
-           'validation_options', 'sweep_options', 'halves_options', 'input_options', 'check_options', 'fit_options',
-           'analyze_options', 'simulate_options', 'demo_options', 'exit_code', 'run_command', 'main']
+           'in_words', 'fit_command', 'chosen_walk', 'analyze_command', 'row_numbers', 'export_structures',
+           'structures_command', 'plan_command', 'map_grid', 'conformation_maps', 'export_run', 'export_command',
+           'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
+           'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command', 'Steady',
+           'steady_streams', 'one_line_warnings', 'UsageError', 'Once', 'Parser', 'actions', 'make_parser',
+           'option_names', 'parse_line', 'output_options', 'run_options', 'walk_options', 'settings_options',
+           'plan_options', 'structures_options', 'export_options', 'validation_options', 'sweep_options',
+           'halves_options', 'input_options', 'check_options', 'fit_options', 'analyze_options', 'simulate_options',
+           'demo_options', 'exit_code', 'run_command', 'main']
 
 # %% ../nbs/50_cli.ipynb #39fd8b52
 import argparse, ast, dataclasses, errno, io, itertools, json, math, os, re, sys, time, tokenize, tomllib, traceback, warnings
@@ -203,14 +204,19 @@ def list_files(files:dict) -> str: # what -> path
     return "\n".join(f"  {printable(path):{width}}  {CONTENTS.get(what, what)}" for what, path in files.items())
 
 CONTENTS = dict(states="a structure for each cluster of images", clusters="the same, a file each", stars="the images of each cluster", walk="the walk as a multi-model file", walk_table="the images of the walk", states_table="one row per cluster", trajectory="the walk as a trajectory", topology="its atoms", star="particles", model="nominal model", table="truth: one row per image", truth="truth: structures", figure="figure", page="segments and motion to turn and play in a browser", movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
-                images="one row per image", motions="one row per image and segment", segments="one row per segment", residues="one row per residue", latents="the input's rows and columns, with latents and correlation", labels="segment of each residue",
-                history="loss and correlation, one row per epoch", maps="the same as volumes", walk_maps="the walk as volumes (ChimeraX: open walk_*.mrc vseries true)", script="opens all of it in ChimeraX, in the segments' colours", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
+                images="one row per image", motions="one row per image and segment", segments="one row per segment", domains="one row per domain: the segments that move as one", borders="one row per border between domains", residues="one row per residue", latents="the input's rows and columns, with latents and correlation", labels="segment and domain of each residue",
+                history="loss and correlation, one row per epoch", maps="the same as volumes", walk_maps="the walk as volumes (ChimeraX: open walk_*.mrc vseries true)", script="opens all of it in ChimeraX, in the colours of the domains", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
 
 def run_facts(run, # `Run`, finished or interrupted
              ) -> dict:
     "What there is to say about a run in numbers."
-    return dict(folder=run.folder, images=len(run), skipped=int(run.latents.isnan().any(1).sum()), residues=run.nominal.n_beads, residues_per_segment=run.residues_per_segment, epochs=run.state.epoch, minutes=run.state.elapsed/60,
+    return dict(folder=run.folder, images=len(run), skipped=int(run.latents.isnan().any(1).sum()), residues=run.nominal.n_beads, residues_per_segment=run.residues_per_segment,
+                domains=run.domains.table.to_dict("records") if len(run.thinned(2)) > 1 else [], epochs=run.state.epoch, minutes=run.state.elapsed/60,
                 correlation=float(run.correlations.nanmean()), best_epoch=run.state.best_epoch, interrupted=run.state.interrupted, report=run.report, settings=dataclasses.asdict(run.config))
+
+def in_words(run) -> str:
+    "A run and its domains."
+    return f"{run}\n{run.domains}" if len(run.thinned(2)) > 1 else str(run) # one structure does not move
 
 def fit_command(args) -> Answer:
     "Train on a particle stack and a model: one structure per image, in a run folder. Ctrl-C ends training and writes the run."
@@ -220,7 +226,7 @@ def fit_command(args) -> Answer:
     run = fit(*read_inputs(args), args.out, resume=args.resume, overwrite=args.overwrite, progress=not args.quiet, **settings)
     files = dict(latents=run.folder/"particles.star", labels=run.folder/"segments.csv", history=run.folder/"history.csv")
     stopped = run.state.interrupted
-    return Answer(run_facts(run) | dict(files=files), f"{run}\n{list_files(files)}\nnext: cryosphere-nb analyze {run.folder}", 130 if stopped else 0, "interrupted; the run can be used as it is, or continued with --resume" if stopped else "")
+    return Answer(run_facts(run) | dict(files=files), f"{in_words(run)}\n{list_files(files)}\nnext: cryosphere-nb analyze {run.folder}", 130 if stopped else 0, "interrupted; the run can be used as it is, or continued with --resume" if stopped else "")
 
 def chosen_walk(args, # parsed arguments
                 run): # `Run` -> `Traversal`
@@ -238,7 +244,7 @@ def analyze_command(args) -> Answer:
     run = Run.load(args.run, args.which)
     truth = None if args.truth is None else read_truth(args.truth)[0]
     files = report(run, args.out, truth, args.overwrite, chosen_walk(args, run))
-    return Answer(run_facts(run) | dict(files=files), f"{run}\n{list_files(files)}")
+    return Answer(run_facts(run) | dict(files=files), f"{in_words(run)}\n{list_files(files)}")
 
 # %% ../nbs/50_cli.ipynb #3149630a
 def row_numbers(text:str, # "0,5,10-20" or "all"
@@ -427,8 +433,7 @@ def simulate_command(args) -> Answer:
 
 # %% ../nbs/50_cli.ipynb #62109f5c
 def demo_marks(recovered, # (N, R, 3) one structure per image, Å
-               labels, # (R,) segment of each residue
-               n_segments:int, # segments that were offered
+               labels, # (R,) domain of each residue
                truth, # (N, R, 3) true beads, Å
                angle_deg, # (N,) true hinge angles
                structure, # `Structure`, nominal
@@ -443,13 +448,13 @@ def demo_marks(recovered, # (N, R, 3) one structure per image, Å
     found, true = (body_rotation(x, structure.beads, ~body, body) for x in (recovered, truth))
     angle = torch.as_tensor(angle_deg).to(found)
     turned = signed_angle(found, angle @ true.to(found)).rad2deg()
-    r, borders, sizes = float(pearson(turned, angle)), hinge_positions(labels).tolist(), segment_sizes(labels, n_segments).tolist()
+    r, borders, sizes = float(pearson(turned, angle)), hinge_positions(labels).tolist(), segment_sizes(labels).tolist()
     whole = recovery_report(recovered, truth, structure.beads, labels)
     rows = {"hinge, residue": (", ".join(structure.labels[b] for b in borders) or "none", structure.labels[hinge], f"one, within ± {hinge_within}", len(borders) == 1 and abs(borders[0] - hinge) <= hinge_within),
             "hinge angle, r": (f"{r:.3f}", "1", f"{least_r:g} or more", r >= least_r),
-            "residues per segment": (" ".join(map(str, sizes)), f"{hinge} {len(labels) - hinge}" + " 0"*(n_segments - 2), "two segments in use", sum(s > 0 for s in sizes) == 2),
+            "residues per domain": (" ".join(str(s) for s in sizes if s), f"{hinge} {len(labels) - hinge}", "two domains", sum(s > 0 for s in sizes) == 2),
             "median RMSD, Å": (f"{whole.rmsd:.2f}", "0", f"below {whole.nominal/2:.2f}", whole.rmsd < whole.nominal/2),
-            "  of the nominal structure": (f"{whole.nominal:.2f}", "", "", None), "  rigid segments could reach": (f"{whole.floor:.2f}", "", "", None),
+            "  of the nominal structure": (f"{whole.nominal:.2f}", "", "", None), "  rigid domains could reach": (f"{whole.floor:.2f}", "", "", None),
             "first motion, r": (f"{whole.r:.3f}", "1", "", None), "hinge angle, median error": (f"{(turned - angle).abs().median():.1f}°", "0", "", None)}
     return pd.DataFrame.from_dict(rows, "index", columns=["recovered", "true", "asked for", "passed"], dtype=object)
 
@@ -482,8 +487,6 @@ def demo(out="demo", # folder: the stack goes into data, the run into run
          n_latent:int=2, # dimension of the latent space
          batch_size:int=32, # images per step
          lr:float=1e-3, # learning rate of the networks
-         lr_segments:float=1e-2, # learning rate of the segmentation
-         occupancy_weight:float=1e-2, # pressure on surplus segments
          seed:int=1, # of everything random
          least_r:float=0.95, # correlation of the hinge angle that is asked for
          hinge_within:int=5, # residues by which the hinge may be off
@@ -503,11 +506,11 @@ def demo(out="demo", # folder: the stack goes into data, the run into run
     say(f"writing {stack}")
     files = write_simulation(out/"data", stack, overwrite=overwrite, progress=progress)
     say(f"fitting {n_segments} segments to {files['star']} and {files['model']}")
-    run = fit(files["star"], files["model"], out/"run", overwrite=overwrite, progress=progress, n_segments=n_segments, n_latent=n_latent, batch_size=batch_size, lr=lr, lr_segments=lr_segments,
-              occupancy_weight=occupancy_weight, epochs=epochs, max_minutes=minutes, seed=seed, **settings)
+    run = fit(files["star"], files["model"], out/"run", overwrite=overwrite, progress=progress, n_segments=n_segments, n_latent=n_latent, batch_size=batch_size, lr=lr,
+              epochs=epochs, max_minutes=minutes, seed=seed, **settings)
     say(run)
     truth, table = read_truth(files["star"])
-    marks = demo_marks(run.coordinates(), run.segments, n_segments, truth, torch.tensor(table.angle_deg.values), run.nominal, two_body()[1], least_r, hinge_within)
+    marks = demo_marks(run.coordinates(), run.domains.labels, truth, torch.tensor(table.angle_deg.values), run.nominal, two_body()[1], least_r, hinge_within)
     made = report(run, truth=truth, overwrite=overwrite)
     say("report written")
     return marks, run, {k: files[k] for k in ("star", "model", "truth")} | made

@@ -259,7 +259,7 @@ def _color_lines(structure, labels, models):
     return silent + [f"color {model}{spec} {palette[max(label, -1)]}" for model in models for label, spec in every]
 
 def chimerax_script(structure:Structure, # nominal model
-                    labels:Tensor, # (R,) segments
+                    labels:Tensor, # (R,) segments, or domains
                     walk=None, # name of a multi-model file to morph along
                     n_walk:int=0, # its frames
                     states=None, # name of a multi-model file of states
@@ -321,7 +321,8 @@ def write_ensemble(run, # finished run
     _distinct(every, "write_ensemble")
     for file in every: refuse_overwrite(file, overwrite, [star, map]); _check_output(run, file, overwrite)
     if images is not None: _check_images(run, images)
-    script = chimerax_script(s, run.segments, files["walk"].name, len(walk), files["states"].name, clusters.weights.tolist(), None if map is None else Path(map).absolute())
+    bodies = run.domains.labels if len(run.thinned(2)) > 1 else run.segments
+    script = chimerax_script(s, bodies, files["walk"].name, len(walk), files["states"].name, clusters.weights.tolist(), None if map is None else Path(map).absolute())
     if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every): warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
     decoded = lambda: (run.decode_atoms(z) for z in walk.latents.split(16))
     split_star(star, {file: clusters.rows(c) for c, file in enumerate(files["stars"])}, overwrite)

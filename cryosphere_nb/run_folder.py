@@ -31,7 +31,7 @@ FORMAT = "cryosphere_nb run 2"
 
 RUN_FILES = ("config.json", "nominal.cif", "last.safetensors", "best.safetensors", "latents.safetensors", "picture.safetensors", "particles.star", "history.csv", "segments.csv")
 
-REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv", motions="motions.csv", segments="segment_motions.csv", residues="residue_motions.csv") # written by room analysis
+REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv", motions="motions.csv", segments="segment_motions.csv", residues="residue_motions.csv", domains="domains.csv", borders="borders.csv") # written by room analysis
 
 def is_run(folder) -> bool:
     "Is this a run folder of ours? Its `config.json` says so."

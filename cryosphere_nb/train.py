@@ -6,8 +6,8 @@
 __all__ = ['CHOICES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'GAP_IMAGES', 'ATOM_A', 'STRETCH_IMAGES', 'PICTURE_IMAGES', 'FitConfig',
            'PartSpec', 'check_part', 'make_config', 'make_parts', 'model_offset', 'moved', 'default_box', 'read_run',
            'check_same_run', 'is_finished', 'finished_run', 'settle', 'Run', 'check_checkpoint', 'Inference',
-           'gaussian_kl', 'chain_misfit', 'what_scatters', 'independent_share', 'independent_values', 'make_model',
-           'with_picture', 'radius_a', 'score_levels', 'feature_inputs', 'all_features', 'nominal_noise',
+           'gaussian_kl', 'chain_misfit', 'what_scatters', 'independent_share', 'independent_values', 'chain_starts',
+           'make_model', 'with_picture', 'radius_a', 'score_levels', 'feature_inputs', 'all_features', 'nominal_noise',
            'refuse_infinite', 'prepare_model', 'infer', 'estimate_at_draws', 'open_picture', 'encoder_posterior', 'fit',
            'nominal_model', 'hold_together', 'train', 'begin', 'told', 'infer_together', 'final_model', 'n_rows',
            'make_learner', 'finish']
@@ -24,8 +24,9 @@ from torch import Tensor
 
 from .core import InputError, check_seed, config_from_dict, fft2c, file_name, frequency_radius, generator, half_plane_weights, nearest, write_csv
 from .decoder import Decoder, ResidueDecoder, joint_gaps
+from .domains import Domains, find_domains
 from .encoders import ENCODERS, ScoreEncoder, make_encoder, n_score_features, score_features
-from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState, Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer, on_main, open_checkpoint, progress_bar, say, split_rows, training_report, weights_of
+from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, MoveBorders, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState, Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer, on_main, open_checkpoint, progress_bar, say, split_rows, training_report, weights_of
 from .likelihood import NoiseModel, mask_share
 from .losses import LossWeights, Schedule, correlation_loss, elastic_pairs
 from .model import CryoSphere, mean_free
@@ -33,7 +34,7 @@ from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_p
 from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures, search_model
 from .preflight import Preflight, preflight
 from .run_folder import check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, open_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
-from .segmentation import Part, Segmentation
+from .segmentation import Part, Segmentation, snap_borders
 from .structure import Structure, bonded_pairs, check_round_trip, load_structure, loose_parts, part_of_atom, save_structure, scattering_atoms, scattering_parts, select_residues
 
 # %% ../nbs/32_train.ipynb #f56172da
@@ -68,6 +69,7 @@ class FitConfig:
     encoder_hidden:tuple = (512, 256) # widths of the encoder
     lr:float = 1e-3 # learning rate of the networks
     lr_segments:float = 2e-3 # of the segmentation, natural units
+    border_rounds:int = 6 # how often borders of segments are tried elsewhere, and moved if the images gain; 0 leaves them to gradients, as in the paper
     lr_table:float = 5e-2 # of the table encoder
     kl_weight:float = 1. # of the latents' KL divergence, see match_kl
     kl_warmup:float = 0.2 # fraction of training over which the KL weight grows from 0
@@ -75,6 +77,7 @@ class FitConfig:
     noise:str = "frequency" # noise variance per "frequency" shell, or one for all: "white"
     scale_std:float = 0.1 # prior standard deviation of an image's scale (ice, dose); 0 for the same scale everywhere
     stretch_a:float|None = 2.2 # prior standard deviation of bonded distances in a run of 300 images, Å, wider as the root of their number; None lets the chain tear
+    turn_deg:float|None = 60. # prior standard deviation by which short segments turn against their neighbours, in every image; None lets them spin
     loose_a:float|None = 0.7 # prior standard deviation by which side chains, bases and ligands sit elsewhere than in the model, Å; None keeps them there
     candidates:int = 0 # latents of the prior that each image is tried with in a training step, 16 for large motions in noise; 0 trusts the encoder
     coarse_a:float|None = None # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
@@ -100,11 +103,11 @@ class FitConfig:
             for name in names.split():
                 if (v := getattr(self, name)) is not None and not ok(v): raise InputError(f"fit, setting '{name}'", repr(v), expected)
         need("n_segments n_latent epochs batch_size encoder_box top_k patience refine_samples", lambda v: v >= 1, "1 or more")
-        need("refine refine_steps candidates", lambda v: v >= 0, "0 or more")
+        need("refine refine_steps candidates border_rounds", lambda v: v >= 0, "0 or more")
         need("box", lambda v: v >= 8, "8 pixels or more")
         need("held_out coarse_until kl_warmup", lambda v: 0 <= v < 1, "a fraction, at least 0 and below 1")
         need("decoder_hidden encoder_hidden", lambda v: all(type(w) is int and w >= 1 for w in v), "a list of layer widths, each a whole number, 1 or more")
-        need("max_minutes sigma_a tau lr lr_segments lr_table low_pass_a mask_radius_a memory_gb checkpoint_seconds stretch_a loose_a", lambda v: v > 0, "a positive number")
+        need("max_minutes sigma_a tau lr lr_segments lr_table low_pass_a mask_radius_a memory_gb checkpoint_seconds stretch_a turn_deg loose_a", lambda v: v > 0, "a positive number")
         need("kl_weight occupancy_weight continuity_weight clash_weight elastic_weight scale_std coarse_a", lambda v: 0 <= v < math.inf, "a number, not negative")
         check_seed(self.seed, "fit, setting 'seed'")
         for name, allowed in (CHOICES | dict(encoder=tuple(ENCODERS))).items():
@@ -118,10 +121,15 @@ class FitConfig:
         return self.candidates if self.likelihood == "gaussian" else 0
 
     @property
+    def turns(self) -> bool:
+        "Is there a prior on turns of segments?"
+        return self.turn_deg is not None and self.decoder == "segments"
+
+    @property
     def loss_weights(self) -> LossWeights:
         "Schedules of the loss terms."
         kl, gaussian = Schedule("linear", 0., self.kl_weight, self.kl_warmup), self.likelihood == "gaussian"
-        return LossWeights(correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl, stretch=float(self.stretch_a is not None), loose=float(self.loose_a is not None), continuity=self.continuity_weight, clash=self.clash_weight, elastic=self.elastic_weight, occupancy=self.occupancy_weight)
+        return LossWeights(correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl, stretch=float(self.stretch_a is not None), turn=float(self.turns), loose=float(self.loose_a is not None), continuity=self.continuity_weight, clash=self.clash_weight, elastic=self.elastic_weight, occupancy=self.occupancy_weight)
 
 CHOICES = dict(decoder=("segments", "residue"), likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"),
                on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")) # settings that are words
@@ -181,8 +189,8 @@ def default_box(particles:Particles,
 
 # %% ../nbs/32_train.ipynb #3956e182
 MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast")
-ADDED = ("candidates", "decoder", "elastic_weight", "loose_a", "points", "refine_atoms") # settings that a folder of today's format may lack: they came later
-BEFORE = dict(loose_a=None) # what runs did before there was the setting, where that is not today's default
+ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "points", "refine_atoms", "turn_deg") # settings that a folder of today's format may lack: they came later
+BEFORE = dict(border_rounds=0, loose_a=None, turn_deg=None) # what runs did before there was the setting, where that is not today's default
 
 def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     "`config.json` of a run folder, with every field checked."
@@ -270,6 +278,12 @@ class Run:
     def history(self) -> pd.DataFrame: # one row per epoch
         return pd.DataFrame(self.state.history)
 
+    def thinned(self, most:int=1000) -> Tensor: # rows
+        "Images that have a latent, evenly thinned."
+        known = self.latents.isfinite().all(1).nonzero().flatten()
+        if len(known) == 0: raise InputError(f"run '{self.folder}'", f"no image with a latent among {len(self)}", "at least one")
+        return known[torch.linspace(0, len(known) - 1, min(most, len(known))).round().long()]
+
     def rows(self, indices=None) -> Tensor: # of images
         "Row numbers from an index, a slice, a list, a mask or None (all)."
         return torch.arange(len(self)) if indices is None else torch.atleast_1d(torch.arange(len(self))[torch.as_tensor(indices) if not isinstance(indices, slice) else indices])
@@ -321,8 +335,16 @@ class Run:
     @cached_property
     def misfit(self) -> Tensor: # (R, J) Å
         "How far residues may be from where rigid segments put them: a standard deviation along x, y and z for each of J joints of segments, which are independent (`chain_misfit`)."
-        used = self.latents[self.latents.isfinite().all(1)]
-        return chain_misfit(self.model, used[torch.linspace(0, len(used) - 1, min(GAP_IMAGES, len(used))).round().long()])
+        return chain_misfit(self.model, self.latents[self.thinned(GAP_IMAGES)])
+    @property
+    def misfit_a(self) -> float: # Å
+        "The same for a residue, root mean square over the chain and all directions."
+        return float((3*self.misfit.square().sum(1).mean()).sqrt())
+
+    @cached_property
+    def domains(self) -> Domains:
+        "Segments that move as one, put together: which residues, how they move, how well the borders are known."
+        return find_domains(self)
 
     def prepare(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
                 project_dir=None, # folder that stack paths are relative to
@@ -460,6 +482,15 @@ def independent_values(config:FitConfig, box:int, pixel_size:float, # of the pre
     power = soft_step(frequency_radius(box), pixel_size/low, 2/box).square() if low else torch.ones(box, box//2 + 1)
     return max(1, round(float((power*count).sum()**2/(power.square()*count).sum())*independent_share(config, box, pixel_size)))
 
+def chain_starts(segmentation:Segmentation, structure:Structure): # -> (R,) labels, or None if equal shares are fine
+    "Equal shares with their borders at ends of chains."
+    labels, chain = segmentation.labels(), structure.residues.chain.to_numpy()
+    new = labels.clone()
+    for _, residues, _ in segmentation.each_part():
+        own = chain[residues.numpy()]
+        new[residues] = snap_borders(labels[residues], (np.flatnonzero(own[1:] != own[:-1]) + 1).tolist())
+    return None if torch.equal(new, labels) else new
+
 def make_model(structure:Structure, # nominal model, centred
                config:FitConfig,
                n_images:int, # images that are trained on
@@ -468,6 +499,7 @@ def make_model(structure:Structure, # nominal model, centred
               ) -> CryoSphere:
     "An untrained model."
     segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.tau)
+    if (start := chain_starts(segmentation, structure)) is not None: segmentation.place(start)
     share = independent_share(config, box, box_a and box_a/box)
     decoder = ResidueDecoder(structure.beads, config.n_latent, config.decoder_hidden) if config.decoder == "residue" else Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
     encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box, n_score_features(segmentation.n_segments))
@@ -476,7 +508,7 @@ def make_model(structure:Structure, # nominal model, centred
     springs = elastic_pairs(structure.beads) if config.elastic_weight > 0 else None
     stretch = (config.stretch_a or 1.)*math.sqrt(max(1., n_images/STRETCH_IMAGES))
     return CryoSphere(decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.sigma_a, NoiseModel(box, config.scale_std, config.noise == "white", share),
-                      stretch, points, None if config.loose_a is None else loose, config.loose_a or 1., springs)
+                      stretch, points, None if config.loose_a is None else loose, config.loose_a or 1., math.radians(config.turn_deg) if config.turns else None, springs)
 
 def with_picture(model:CryoSphere,
                  structure:Structure, # its nominal model, centred
@@ -488,7 +520,7 @@ def with_picture(model:CryoSphere,
     noise, device = NoiseModel(model.noise.D, model.noise.scale_std, model.noise.white, model.noise.share), model.amplitudes.device
     noise.load_state_dict(model.noise.state_dict())
     moved_parts = None if model.part_shifts is None or points is None else loose
-    view = CryoSphere(model.decoder, model.segmentation, model.encoder, electrons, model.n_images, model.bonded.cpu(), sigma, noise, model.stretch_std, points, moved_parts, model.loose_std)
+    view = CryoSphere(model.decoder, model.segmentation, model.encoder, electrons, model.n_images, model.bonded.cpu(), sigma, noise, model.stretch_std, points, moved_parts, model.loose_std, model.turn_std)
     if moved_parts is not None: view.part_shifts = model.part_shifts
     return view.to(device).train(model.training)
 
@@ -751,6 +783,7 @@ def make_learner(net, data, apart, config, out, progress, callbacks, structure, 
     standard = [engine or Engine(config.precision, config.cpu), Progress(config.epochs, config.max_minutes and 60*config.max_minutes), Weights(config.loss_weights, config.match_kl, independent_values(config, D, pixel_size)), Anneal(), EstimateNoise(), Recorder(), Checkpoint(out, config.checkpoint_seconds, check)]
     if coarse > 2*pixel_size and config.likelihood == "gaussian": standard.append(CoarseToFine(coarse, D*pixel_size, config.coarse_until))
     if config.sampled: standard.append(SampleLatents(len(data.data), config.sampled))
+    if config.border_rounds and config.decoder == "segments": standard.append(MoveBorders(config.border_rounds, seed=config.seed, batch_size=min(128, config.batch_size)))
     if len(apart): standard.append(HeldOut(apart, config.patience, n_candidates=config.sampled))
     if progress: standard.append(ProgressBar(config.epochs))
     return Learner(net, data, optimizer, config.batch_size, config.seed, [*standard, *callbacks], config.per_image_segments)
@@ -761,4 +794,5 @@ def finish(run:Run, particles:Particles, weights:str): # digest of the trained w
     save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations, run.apart, weights)
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
     write_csv(run.folder/"history.csv", run.history)
-    write_csv(run.folder/"segments.csv", run.nominal.residues.assign(segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy()))
+    domain = run.domains.labels.numpy() if len(run.thinned(2)) > 1 else 0 # one structure does not move
+    write_csv(run.folder/"segments.csv", run.nominal.residues.assign(segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy(), domain=domain))
