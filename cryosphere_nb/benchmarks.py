@@ -267,7 +267,7 @@ METHODS = dict(score=dict(), # the defaults: score features, Gaussian likelihood
                sampled=dict(candidates=16), # latents drawn from their posterior while learning
                encoder_only=dict(refine=0), # the defaults, with the encoder's answer
                mlp=dict(encoder="mlp"), # the paper's pixel encoder in the same surroundings
-               paper=dict(encoder="mlp", likelihood="correlation", points="beads", n_latent=8, refine=0, stretch_a=None, held_out=0., occupancy_weight=0., lr=5e-4), # eq. 7, the pixel encoder's answer
+               paper=dict(encoder="mlp", likelihood="correlation", points="beads", n_latent=8, refine=0, stretch_a=None, turn_deg=None, border_rounds=0, held_out=0., occupancy_weight=0., lr=5e-4), # eq. 7, the pixel encoder's answer
                table=dict(encoder="table")) # a latent per image, no encoder
 
 def method_settings(method) -> tuple[str, dict]: # name for tables, settings of `fit`
