@@ -25,7 +25,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as text_tqdm
 
-from .borders import border_gains, border_moves, chosen_moves, division, move_borders, moved
+from .borders import border_gains, border_moves, chosen_moves, divided_anew, division, is_worth, motion_gain, move_borders
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
@@ -325,7 +325,7 @@ class MoveBorders(Callback):
     def __init__(self,
                  rounds:int=6, # how often
                  images:int=256, # to ask in a round
-                 first:float=0.05, last:float=0.35, # progress of the first round and of the last
+                 first:float=0.15, last:float=0.45, # progress of the first round and of the last
                  seed:int=0, # which images
                  batch_size:int=128):
         self.when, self.images, self.seed, self.batch_size = torch.linspace(first, last, rounds).tolist(), images, seed, batch_size
@@ -343,9 +343,12 @@ class MoveBorders(Callback):
         if not (moves := border_moves(parts)): return
         rows = torch.randperm(n, generator=generator(2**20*self.seed + learner.state.border_rounds))[:self.images]
         own = rows.tensor_split(learner.world)[learner.rank]
-        sums = learner.reduce(border_gains(model, (learner.data.batch(i).to(learner.device) for i in own.split(self.batch_size) if len(i)), parts, moves).to(learner.device)).cpu()
+        batches = lambda: (learner.data.batch(i).to(learner.device) for i in own.split(self.batch_size) if len(i))
+        ask = lambda what, *args: learner.reduce(what(model, batches(), *args).to(learner.device)).cpu()
+        if not is_worth(ask(motion_gain), n).all(): return # the decoder knows nothing yet
+        sums = ask(border_gains, parts, moves)
         if not (chosen := chosen_moves(parts, moves, sums, n)): return
-        move_borders(model.segmentation, moved(parts, chosen))
+        move_borders(model.segmentation, divided_anew(parts, chosen))
         moments = learner.plain_optimizer.state.get(model.segmentation.nu, {})
         if "exp_avg" in moments: moments["exp_avg"].zero_()
 
