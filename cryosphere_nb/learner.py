@@ -25,7 +25,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as text_tqdm
 
-from .borders import border_gains, border_moves, chosen_moves, divided_anew, division, is_worth, motion_gain, move_borders
+from .borders import border_gains, border_moves, chosen_moves, divided_anew, division, is_worth, worth_of_motions, move_borders
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
@@ -345,7 +345,7 @@ class MoveBorders(Callback):
         own = rows.tensor_split(learner.world)[learner.rank]
         batches = lambda: (learner.data.batch(i).to(learner.device) for i in own.split(self.batch_size) if len(i))
         ask = lambda what, *args: learner.reduce(what(model, batches(), *args).to(learner.device)).cpu()
-        if not is_worth(ask(motion_gain), n).all(): return # the decoder knows nothing yet
+        if not is_worth(ask(worth_of_motions), n).all(): return # the decoder knows nothing yet
         sums = ask(border_gains, parts, moves)
         if not (chosen := chosen_moves(parts, moves, sums, n)): return
         move_borders(model.segmentation, divided_anew(parts, chosen))
