@@ -9,10 +9,10 @@ by the same rule (`find_domains` of twenty equal pieces), and for adenylate kina
 import argparse, tempfile, time
 from pathlib import Path
 
-import torch
+import pandas as pd, torch
+
 from recovery import RESULTS, facts, setting, store
 
-import pandas as pd
 from cryosphere_nb.benchmarks import STACKS, make_stack, mark
 from cryosphere_nb.core import generator
 from cryosphere_nb.domains import find_domains
@@ -58,11 +58,11 @@ def main():
             stack = make_stack(name, snr, a.images, 1000, 1, a.cache)
             for n in a.segments:
                 for seed in a.seeds:
-                    settings, started = STACKS[name].settings | dict(n_segments=n, seed=seed) | dict(a.set), time.perf_counter()
+                    settings, started = dict(n_segments=n) | dict(a.set), time.perf_counter()
                     with tempfile.TemporaryDirectory() as folder:
-                        run = fit(stack.particles, stack.nominal, Path(folder)/"run", progress=False, **settings)
-                        row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=dict(a.set), stack_images=a.images) | segments_row(stack, run, (time.perf_counter() - started)/60)
-                    store(a.out, pd.DataFrame([row | dict(settings=dict(a.set) | dict(n_segments=n))]), facts())
+                        run = fit(stack.particles, stack.nominal, Path(folder)/"run", progress=False, **STACKS[name].settings | settings | dict(seed=seed))
+                        row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=a.images) | segments_row(stack, run, (time.perf_counter() - started)/60)
+                    store(a.out, pd.DataFrame([row]), facts())
                     print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
 
 if __name__ == "__main__": main()

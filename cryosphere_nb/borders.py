@@ -62,6 +62,15 @@ def border_moves(parts:list, # of `division`
 # %% ../nbs/19_borders.ipynb #0baffa74
 FINEST_A = 7. # Å, resolution at which borders are looked for
 
+def _at_rest(model): # (P, 3) Å
+    "What is rendered where nothing moves."
+    return model.scattering if model.points is None else model.settled
+
+def _moments(gain): # (B,) -> (3,) double
+    "How many, their sum, and that of their squares."
+    gain = gain.double()
+    return torch.stack([torch.ones_like(gain), gain, gain.square()]).sum(1).cpu()
+
 @torch.no_grad()
 def border_gains(model:CryoSphere,
                  batches, # iterable of `Batch`
@@ -72,7 +81,7 @@ def border_gains(model:CryoSphere,
     "What each move of a border is worth to the images, their latents being what they are."
     decoder, segmentation, M = model.decoder, model.segmentation, model.segmentation.n_segments
     owner = torch.arange(segmentation.n_residues, device=model.amplitudes.device) if model.owner is None else model.owner
-    points, pivots = decoder.beads if model.points is None else model.settled, decoder.segment_pivots(segmentation())
+    points, pivots = _at_rest(model), decoder.segment_pivots(segmentation())
     here, after, before = (label(parts, segmentation.n_residues, step) for step in (0, 1, -1))
     def handed(p, k, n): # points that change hands
         found, residues = parts[p]; border = found[k][2]
@@ -89,23 +98,21 @@ def border_gains(model:CryoSphere,
         image = draw(now, model.amplitudes); base = noise.gain(observed, image)
         for j, (forward, rows) in enumerate(tried): # residues that a border passes on its way forward go to the stretch before it
             a, there = model.amplitudes[rows], by_last if forward else by_next
-            gain = (noise.gain(observed, image + draw(torch.cat([there[:, rows], now[:, rows]], 1), torch.cat([a, -a]))) - base).double()
-            sums[:, j] += torch.stack([torch.ones_like(gain), gain, gain.square()]).sum(1).cpu()
+            sums[:, j] += _moments(noise.gain(observed, image + draw(torch.cat([there[:, rows], now[:, rows]], 1), torch.cat([a, -a]))) - base)
     return sums
 
 @torch.no_grad()
 def worth_of_motions(model:CryoSphere,
-                batches, # iterable of `Batch`
-               ) -> Tensor: # (3, 1) double: images, sum and sum of squares over images, nats
+                     batches, # iterable of `Batch`
+                    ) -> Tensor: # (3, 1) double: images, sum and sum of squares over images, nats
     "What the motions are worth to the images: log-likelihood with them, minus that of the structure as it stands."
     out, G = torch.zeros(3, 1, dtype=torch.double), model.segmentation()
     for batch in batches:
-        still = (model.scattering if model.points is None else model.settled).expand(len(batch), -1, -1)
+        still = _at_rest(model).expand(len(batch), -1, -1)
         seen, view = model.seen(batch), model.coarse or model
         observed = mean_free(fft2c(seen.images))
         moved, nominal = (view.noise.gain(observed, view.render(x, seen)) for x in (model.points_at(model.latents_of(batch), G), still))
-        gain = (moved - nominal).double()
-        out += torch.stack([torch.ones_like(gain), gain, gain.square()]).sum(1, keepdim=True).cpu()
+        out[:, 0] += _moments(moved - nominal)
     return out
 
 def is_worth(sums:Tensor, # (3, K) images, sum and sum of squares of a gain

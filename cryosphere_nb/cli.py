@@ -211,12 +211,12 @@ def run_facts(run, # `Run`, finished or interrupted
              ) -> dict:
     "What there is to say about a run in numbers."
     return dict(folder=run.folder, images=len(run), skipped=int(run.latents.isnan().any(1).sum()), residues=run.nominal.n_beads, residues_per_segment=run.residues_per_segment,
-                domains=run.domains.table.to_dict("records") if len(run.thinned(2)) > 1 else [], epochs=run.state.epoch, minutes=run.state.elapsed/60,
+                domains=run.domains.table.to_dict("records") if run.domains else [], epochs=run.state.epoch, minutes=run.state.elapsed/60,
                 correlation=float(run.correlations.nanmean()), best_epoch=run.state.best_epoch, interrupted=run.state.interrupted, report=run.report, settings=dataclasses.asdict(run.config))
 
 def in_words(run) -> str:
     "A run and its domains."
-    return f"{run}\n{run.domains}" if len(run.thinned(2)) > 1 else str(run) # one structure does not move
+    return f"{run}\n{run.domains}" if run.domains else str(run)
 
 def fit_command(args) -> Answer:
     "Train on a particle stack and a model: one structure per image, in a run folder. Ctrl-C ends training and writes the run."
@@ -348,11 +348,12 @@ def export_run(run, # `Run`, finished
               ) -> dict: # what -> path, or list of paths
     "`write_ensemble`, a table of the residues, and volumes."
     import torch
-    from cryosphere_nb.analysis import residue_motion, used_rows
+    from cryosphere_nb.analysis import residue_motion
     from cryosphere_nb.core import write_csv
     from cryosphere_nb.ensembles import cluster_images, write_ensemble
     from cryosphere_nb.maps import read_map, write_map
     from cryosphere_nb.particles import refuse_overwrite
+    from cryosphere_nb.train import used_rows
     from cryosphere_nb.validation import uncertainty
     folder, clusters = Path(folder), cluster_images(run.latents, n_clusters)
     residues, numbered = folder/"residues.csv", lambda name, n: [folder/f"{name}_{i:02d}.mrc" for i in range(1, n + 1)]

@@ -17,10 +17,10 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .analysis import used_rows
 from .core import InputError, frequency_axes, generator
 from .maps import FSC, Map, fft3c, read_map, shell_sums3, structure_map
 from .particles import Particles, load_numbers, read_cryodrgn
+from .train import used_rows
 from .viewers import _finish
 
 # %% ../nbs/48_cryobench.ipynb #f26f735e

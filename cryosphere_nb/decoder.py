@@ -176,9 +176,10 @@ class Decoder(nn.Module):
                 G:Tensor, # (R, M) or (B, R, M)
                 atoms:Tensor|None=None, # (A, 3) nominal atoms; the beads by default
                 residue_of_atom:Tensor|None=None, # (A,) bead each atom moves with
+                motion:tuple|None=None, # rotvec, shift at `z`, if they are known
                ) -> Tensor: # (B, R, 3) or (B, A, 3), Å
         "Structures at `z`."
-        rotvec, shift = self.motion(z)
+        rotvec, shift = motion or self.motion(z)
         return deform(*self.moved(G, atoms, residue_of_atom), rotvec, shift, self.segment_pivots(G), self.top_k)
 
     def moved(self, G, atoms=None, residue_of_atom=None): # what moves, and its membership

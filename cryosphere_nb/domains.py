@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['ONE', 'TWO', 'NOISE', 'LEAST_A', 'LEAST_RESIDUES', 'SLACK', 'image_pairs', 'body_sums', 'rigid_misfit',
-           'structures_of', 'relative_motion', 'Merging', 'by_size', 'merge_tree', 'merge_segments', 'plot_merging',
-           'following', 'refine_borders', 'residue_ranges', 'Domains', 'without_islands', 'find_domains']
+           'structures_of', 'relative_motion', 'Merging', 'by_size', 'misfit_of', 'merge_tree', 'merge_segments',
+           'plot_merging', 'following', 'refine_borders', 'residue_ranges', 'Domains', 'without_islands',
+           'find_domains']
 
 # %% ../nbs/24_domains.ipynb #31c844fb
 from dataclasses import dataclass
@@ -74,10 +75,14 @@ def relative_motion(source, # (N, R, 3) structures, Å; or a run
     "Relative motion of every two segments."
     coords, labels, body = structures_of(source, labels)
     sums = body_sums(*(coords[i] for i in image_pairs(len(coords), pairs)), body)
-    names, M = labels.unique().tolist(), len(sums)
+    return _all_relative(sums, rigid_misfit(sums), labels.unique().tolist(), "segment")
+
+def _all_relative(sums, own, names, kind):
+    "Table of d of every two bodies, with their misfits known."
+    M = len(sums)
     d, (a, b) = torch.zeros(M, M).double(), torch.triu_indices(M, M, 1)
-    if M > 1: d[a, b] = d[b, a] = _relative(sums, rigid_misfit(sums), a, b)
-    return pd.DataFrame(d.numpy(), index=pd.Index(names, name="segment"), columns=names)
+    if M > 1: d[a, b] = d[b, a] = _relative(sums, own, a, b)
+    return pd.DataFrame(d.numpy(), index=pd.Index(names, name=kind), columns=names)
 
 # %% ../nbs/24_domains.ipynb #f7b5d3d0
 ONE, TWO = 1.5, 3. # ratios up to which two bodies are one in any case, and from which on they are two
@@ -125,6 +130,14 @@ def by_size(labels:Tensor, # (R,)
     order = sorted(range(len(names)), key=lambda k: (-int(count[k]), int(start[k])))
     return torch.tensor(order).argsort()[inverse]
 
+def misfit_of(source, # structures, or a run
+              given:float|None, # m, Å; None: what a run says, 0 for structures
+             ) -> float:
+    "By how much structures are wrong within segments, Å."
+    m = getattr(source, "misfit_a", 0.) if given is None else given
+    if not 0 <= m < torch.inf: raise InputError("misfit_a", m, "a length in Å, 0 or more")
+    return m
+
 def merge_tree(source, # (N, R, 3) structures, Å; or a run
                labels:Tensor|None=None, # (R,) segments; a run has its own
                pairs:int=300, # of images
@@ -132,8 +145,7 @@ def merge_tree(source, # (N, R, 3) structures, Å; or a run
               ) -> Merging:
     "Join segments two by two, those with the lowest ratio first."
     coords, _, body = structures_of(source, labels)
-    m = (source.misfit_a if hasattr(source, "misfit_a") else 0.) if misfit_a is None else misfit_a
-    if not 0 <= m < torch.inf: raise InputError("merge_tree, misfit_a", m, "a length in Å, 0 or more")
+    m = misfit_of(source, misfit_a)
     sums = body_sums(*(coords[i] for i in image_pairs(len(coords), pairs)), body)
     M, own, size = len(sums), rigid_misfit(sums), sums[:, 0, 0].clone()
     d, w = torch.full((2, M, M), torch.inf).double()
@@ -297,17 +309,18 @@ def find_domains(source, # (N, R, 3) structures, Å; or a run
                 ) -> Domains:
     "Merge segments into domains, and measure these."
     structure = source.nominal if structure is None else structure
-    m = (source.misfit_a if hasattr(source, "misfit_a") else 0.) if misfit_a is None else misfit_a
+    m = misfit_of(source, misfit_a)
     coords, labels, _ = structures_of(source, labels)
     tree = merge_tree(coords, labels, pairs, m)
     found = without_islands(tree.cut(n), structure.residues.chain)
     if refine: found = without_islands(refine_borders(coords, found, pairs=pairs), structure.residues.chain)
     D = int(found.max()) + 1
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
-    size, E = torch.bincount(found), rigid_misfit(body_sums(x, y, found))
+    size, sums = torch.bincount(found), body_sums(x, y, found)
+    E = rigid_misfit(sums)
     turn = [superpose(x[:, found == k], y[:, found == k])[0] for k in range(D)]
     angle = lambda k: float(roma.rotmat_geodesic_distance(turn[0], turn[k]).rad2deg().square().mean().sqrt())
-    between = relative_motion(coords, found, pairs)
+    between = _all_relative(sums, E, list(range(D)), "domain")
     table = pd.DataFrame([dict(residues=residue_ranges(structure, (found == k).numpy()), n=int(size[k]), within_a=float((E[k]/size[k]).clamp(min=2*m**2).sqrt()), between_a=float(between.iloc[0, k]), turn_deg=angle(k)) for k in range(D)]).rename_axis("domain")
     base, name = torch.maximum(E, size*max(2*m**2, LEAST_A**2)), structure.labels
     rows = [dict(index=at, residue=name[at], before=int(found[at - 1]), after=int(found[at]), first=name[low], last=name[high], n_open=high - low) for at, low, high in (_open_borders(following(coords, found, pairs).square(), found, base, structure.residues.chain) if D > 1 else ())]

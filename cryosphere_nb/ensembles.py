@@ -19,11 +19,12 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from .analysis import Traversal, _check_output, latent_axes, residue_motion, traverse, used_rows
+from .analysis import Traversal, _check_output, latent_axes, residue_motion, traverse
 from .core import InputError, file_name, write_atomic, write_csv
 from .particles import refuse_overwrite, star_blocks
 from .star import write_star_text
 from .structure import Structure, save_structure
+from .train import used_rows
 from .viewers import GREY, label_ranges, segment_colors, thin_frames
 
 # %% ../nbs/43_ensembles.ipynb #90b9f5a1
@@ -321,7 +322,7 @@ def write_ensemble(run, # finished run
     _distinct(every, "write_ensemble")
     for file in every: refuse_overwrite(file, overwrite, [star, map]); _check_output(run, file, overwrite)
     if images is not None: _check_images(run, images)
-    bodies = run.domains.labels if len(run.thinned(2)) > 1 else run.segments
+    bodies = run.domains.labels if run.domains else run.segments
     script = chimerax_script(s, bodies, files["walk"].name, len(walk), files["states"].name, clusters.weights.tolist(), None if map is None else Path(map).absolute())
     if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every): warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
     decoded = lambda: (run.decode_atoms(z) for z in walk.latents.split(16))

@@ -22,13 +22,13 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
-from .analysis import Traversal, _check_output, latent_axes, used_rows
+from .analysis import Traversal, _check_output, latent_axes
 from .core import InputError, figure_text
 from .decoder import LEAST, top_segments
 from .particles import Particles, read_star_blocks, star_blocks, write_star
 from .star import write_star_text
 from .structure import Structure
-from .train import Run
+from .train import Run, used_rows
 from .viewers import MOST_RIBBON, View, _draw_chain, _finish, _page_json, _pairs, guess_oxygens, principal_frame, ribbon_atoms, scene, segment_colors, thin_frames, view_segments
 
 # %% ../nbs/44_explorer.ipynb #49ef7afe

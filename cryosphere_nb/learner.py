@@ -25,7 +25,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as text_tqdm
 
-from .borders import border_gains, border_moves, chosen_moves, divided_anew, division, is_worth, worth_of_motions, move_borders
+from .borders import border_gains, border_moves, chosen_moves, divided_anew, division, is_worth, move_borders, worth_of_motions
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights

@@ -20,14 +20,13 @@ from scipy.special import ndtr
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from .analysis import used_rows
 from .core import InputError
 from .domains import following, image_pairs, structures_of
 from .geometry import apply_rigid, rmsd, superpose
 from .losses import count_clashes, pair_distances
 from .metrics import adjusted_rand, body_rotation, hinge_positions
 from .structure import Structure, bonded_pairs, select_residues
-from .train import Run
+from .train import Run, used_rows
 from .viewers import _colors, _draw_chain, _finish, _label_array, _pairs, _ticks, label_ranges, principal_frame, segment_colors
 
 # %% ../nbs/42_measures.ipynb #81d69f05

@@ -14,6 +14,7 @@ from functools import cache
 
 import scipy.fft, torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint # what is cheap is computed again for the backward pass, not kept
 from torch.distributions import Normal
 
 from .core import fft2c
@@ -68,7 +69,7 @@ class Prediction:
     beads:Tensor # (B, R, 3) structures, Å
     F:Tensor # (B, D, D//2+1) half planes of the predicted images
     drawn:Drawn|None=None # where a sampler chose the latents
-    z:Tensor|None=None # (B, L) the latents that the structures are of
+    motion:tuple|None=None # rotvec (B, M, 3) in rad and shift (B, M, 3) in Å of the segments, where a prior asks for them
 
 # %% ../nbs/16_model.ipynb #1da19aa0
 def mean_free(F:Tensor, # (..., D, D//2+1) half planes
@@ -136,11 +137,11 @@ class CryoSphere(nn.Module):
         "The same, with velocities along every latent dimension."
         return self.decoder.tangents(z, G) if self.points is None else self.decoder.tangents(z, G, self.settled.detach(), self.owner)
 
-    def both_at(self, z, G): # beads (B, R, 3), what is rendered (B, P, 3)
+    def both_at(self, z, G, **known): # beads (B, R, 3), what is rendered (B, P, 3)
         "Beads and points by one deformation."
-        if self.points is None: return 2*(self.decoder(z, G),)
+        if self.points is None: return 2*(self.decoder(z, G, **known),)
         beads = self.decoder.beads
-        return self.decoder(z, G, torch.cat([beads, self.settled]), torch.cat([torch.arange(len(beads), device=beads.device), self.owner])).split([len(beads), len(self.points)], 1)
+        return self.decoder(z, G, torch.cat([beads, self.settled]), torch.cat([torch.arange(len(beads), device=beads.device), self.owner]), **known).split([len(beads), len(self.points)], 1)
 
     def loose_energy(self) -> Tensor: # nats, of the data set
         "Minus log prior of the places of loose parts, up to a constant."
@@ -152,8 +153,10 @@ class CryoSphere(nn.Module):
         z = mean if noise is None else mean + std*noise.latent
         G = self.segmentation(None if noise is None else noise.segments)
         drawn = None if self.sampler is None or noise is None or noise.candidates is None else self.sampler(self, batch, mean, std, z, G, noise)
-        beads, points = self.both_at(drawn.z if drawn else z, G)
-        return Prediction(mean, std, G, beads, (self.coarse or self).render(points, self.seen(batch)), drawn, drawn.z if drawn else z)
+        z = drawn.z if drawn else z
+        known = {} if self.turn_std is None else dict(motion=self.decoder.motion(z))
+        beads, points = self.both_at(z, G, **known)
+        return Prediction(mean, std, G, beads, (self.coarse or self).render(points, self.seen(batch)), drawn, **known)
 
     def seen(self, batch:Batch) -> Batch:
         "The batch at the resolution that counts."
@@ -165,9 +168,9 @@ class CryoSphere(nn.Module):
             return mean_free(render(points.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size, self.sigma))
 
     @torch.no_grad()
-    def joints(self) -> tuple[Tensor, Tensor]: # (J, 2), (M,)
+    def joints(self, G:Tensor) -> tuple[Tensor, Tensor]: # (R, M) membership -> (J, 2), (M,)
         "Pairs of segments that a bond joins, and the residues of each segment."
-        labels = self.segmentation.labels()
+        labels = self.segmentation.labels(G)
         pairs = labels[self.bonded]
         return pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(1)], torch.bincount(labels[labels >= 0], minlength=self.segmentation.n_segments)
 
@@ -184,7 +187,7 @@ class CryoSphere(nn.Module):
                     stretch=lambda: stretch_energy(p.beads, self.bonded, self.bond_lengths, self.stretch_std),
                     continuity=lambda: continuity_loss(p.beads, self.bonded, self.bond_lengths),
                     clash=lambda: clash_loss(p.beads, self.bonded),
-                    **({} if self.turn_std is None else dict(turn=lambda: turn_energy(self.decoder.motion(p.z)[0], *self.joints(), self.turn_std))),
+                    **({} if self.turn_std is None else dict(turn=lambda: checkpoint(turn_energy, p.motion[0], *self.joints(p.G if p.G.ndim == 2 else p.G.mean(0)), self.turn_std, use_reentrant=False))),
                     **({} if self.springs is None else dict(elastic=lambda: elastic_loss(p.beads, self.springs, self.spring_lengths))),
                     **(dict(encoder=lambda: -Normal(p.mean, p.std).log_prob(p.drawn.z).sum(1)) if p.drawn else {}))
 

@@ -111,9 +111,10 @@ class Segmentation(nn.Module):
             usa = interval_mixture(labels[residues] - columns.start, part.n_segments)
             self.nu[:, columns] = torch.stack([usa[0], positive_inverse(usa[1]), usa[2]]).to(self.nu)
 
-    def labels(self) -> Tensor: # (R,) long; -1 for residues in no part
-        "The segment each residue mostly belongs to, at the posterior mean."
-        G = self().detach()
+    def labels(self, G:Tensor|None=None, # (R, M) membership; that of the posterior mean by default
+              ) -> Tensor: # (R,) long; -1 for residues in no part
+        "The segment each residue mostly belongs to."
+        G = (self() if G is None else G).detach()
         return torch.where(G.sum(-1) > 0, G.argmax(-1), -1)
 
 # %% ../nbs/12_segmentation.ipynb #5b2ff716

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['CHOICES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'GAP_IMAGES', 'ATOM_A', 'STRETCH_IMAGES', 'PICTURE_IMAGES', 'FitConfig',
            'PartSpec', 'check_part', 'make_config', 'make_parts', 'model_offset', 'moved', 'default_box', 'read_run',
-           'check_same_run', 'is_finished', 'finished_run', 'settle', 'Run', 'check_checkpoint', 'Inference',
-           'gaussian_kl', 'chain_misfit', 'what_scatters', 'independent_share', 'independent_values', 'chain_starts',
-           'make_model', 'with_picture', 'radius_a', 'score_levels', 'feature_inputs', 'all_features', 'nominal_noise',
-           'refuse_infinite', 'prepare_model', 'infer', 'estimate_at_draws', 'open_picture', 'encoder_posterior', 'fit',
-           'nominal_model', 'hold_together', 'train', 'begin', 'told', 'infer_together', 'final_model', 'n_rows',
-           'make_learner', 'finish']
+           'check_same_run', 'is_finished', 'finished_run', 'settle', 'used_rows', 'Run', 'check_checkpoint',
+           'Inference', 'gaussian_kl', 'chain_misfit', 'what_scatters', 'independent_share', 'independent_values',
+           'chain_starts', 'make_model', 'with_picture', 'radius_a', 'score_levels', 'feature_inputs', 'all_features',
+           'nominal_noise', 'refuse_infinite', 'prepare_model', 'infer', 'estimate_at_draws', 'open_picture',
+           'encoder_posterior', 'fit', 'nominal_model', 'hold_together', 'train', 'begin', 'told', 'infer_together',
+           'final_model', 'n_rows', 'make_learner', 'finish']
 
 # %% ../nbs/32_train.ipynb #93b6ec41
 import math, os, time, warnings
@@ -36,6 +36,7 @@ from .preflight import Preflight, preflight
 from .run_folder import check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, open_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
 from .segmentation import Part, Segmentation, snap_borders
 from .structure import Structure, bonded_pairs, check_round_trip, load_structure, loose_parts, part_of_atom, save_structure, scattering_atoms, scattering_parts, select_residues
+from .viewers import thin_frames
 
 # %% ../nbs/32_train.ipynb #f56172da
 @dataclass(frozen=True)
@@ -234,6 +235,16 @@ def settle(config:FitConfig, # as asked for
     return replace(config, seed=seed, box=config.box or default_box(particles, config.sigma_a))
 
 # %% ../nbs/32_train.ipynb #9b287c48
+def used_rows(latents:Tensor, # (N, L); rows of skipped images are NaN
+              most:int|None=None, # thin evenly to this many rows; None for all
+             ) -> Tensor: # (n,) long, rows of the star file
+    "Rows of the images that have a latent."
+    latents = torch.as_tensor(latents)
+    if latents.ndim != 2: raise InputError("latents", f"shape {tuple(latents.shape)}", "(N, L), one row per image", "One latent dimension is (N, 1).")
+    rows = latents.isfinite().all(1).nonzero().flatten().cpu()
+    if len(rows) == 0: raise InputError("latents", f"no image with a latent among {len(latents)}", "at least one")
+    return rows if most is None else rows[thin_frames(len(rows), most)]
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
     "A finished (or interrupted) run and its results; `Run.load(folder)` gives it back."
@@ -280,9 +291,7 @@ class Run:
 
     def thinned(self, most:int=1000) -> Tensor: # rows
         "Images that have a latent, evenly thinned."
-        known = self.latents.isfinite().all(1).nonzero().flatten()
-        if len(known) == 0: raise InputError(f"run '{self.folder}'", f"no image with a latent among {len(self)}", "at least one")
-        return known[torch.linspace(0, len(known) - 1, min(most, len(known))).round().long()]
+        return used_rows(self.latents, most)
 
     def rows(self, indices=None) -> Tensor: # of images
         "Row numbers from an index, a slice, a list, a mask or None (all)."
@@ -342,9 +351,9 @@ class Run:
         return float((3*self.misfit.square().sum(1).mean()).sqrt())
 
     @cached_property
-    def domains(self) -> Domains:
+    def domains(self) -> Domains|None: # None for a single image, which does not move
         "Segments that move as one, put together: which residues, how they move, how well the borders are known."
-        return find_domains(self)
+        return find_domains(self) if len(self.thinned(2)) > 1 else None
 
     def prepare(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
                 project_dir=None, # folder that stack paths are relative to
@@ -794,5 +803,4 @@ def finish(run:Run, particles:Particles, weights:str): # digest of the trained w
     save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations, run.apart, weights)
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
     write_csv(run.folder/"history.csv", run.history)
-    domain = run.domains.labels.numpy() if len(run.thinned(2)) > 1 else 0 # one structure does not move
-    write_csv(run.folder/"segments.csv", run.nominal.residues.assign(segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy(), domain=domain))
+    write_csv(run.folder/"segments.csv", run.nominal.residues.assign(segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy(), domain=run.domains.labels.numpy() if run.domains else 0))

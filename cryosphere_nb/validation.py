@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .analysis import residue_motion, used_rows
+from .analysis import residue_motion
 from .core import InputError, generator, write_atomic, write_csv
 from .geometry import apply_rigid, superpose
 from .learner import split_rows
@@ -30,7 +30,7 @@ from .particles import Particles, PreparedImages, read_particles
 from .posterior import ImagePosterior, draw_candidates, infer_posterior, log_proposal, weigh
 from .run_folder import data_facts, model_facts, will_resume
 from .structure import Structure, load_structure
-from .train import Run, check_same_run, fit, infer, is_finished, make_config, model_offset, nominal_model, read_run, settle
+from .train import Run, check_same_run, fit, infer, is_finished, make_config, model_offset, nominal_model, read_run, settle, used_rows
 from .viewers import View, _chain_starts, _colors, _finish, _label_array, _ticks, label_ranges, thin_frames, view_values
 
 # %% ../nbs/45_validation.ipynb #87841e16
