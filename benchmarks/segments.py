@@ -2,42 +2,58 @@
 
     python benchmarks/segments.py two_body_small --snr 0.1 0.01 --segments 5 10 20 40 --seeds 0 1 2 --images 5000
     python benchmarks/segments.py adenylate_kinase --snr 0.05 0.01 --segments 10 20 40 --seeds 0 1 2
-    python benchmarks/segments.py nominal_only --segments 10
+    python benchmarks/segments.py complex --segments 20 --images 2000 20000 --set batch_size=32
+    python benchmarks/segments.py nominal_only bending --segments 10
 
-Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are compared with those of the true structures, found
-by the same rule (`find_domains` of twenty equal pieces), and for adenylate kinase with CORE, NMP and LID as published, too. Rows are added to results/segments.json."""
-import argparse, tempfile, time
+Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are compared with the true bodies of the stack; where
+there are none that clear, with the domains of the true structures, found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE,
+NMP and LID as published, too. Rows are added to results/segments.json."""
+import argparse, contextlib, itertools, tempfile, time
 from pathlib import Path
 
 import pandas as pd, torch
 
 from recovery import RESULTS, facts, setting, store
 
-from cryosphere_nb.benchmarks import STACKS, make_stack, mark
+from cryosphere_nb.benchmarks import STACKS, make_stack, mark, posterior_coverage
 from cryosphere_nb.core import generator
 from cryosphere_nb.domains import find_domains
 from cryosphere_nb.measures import agreement, annotated
+from cryosphere_nb.metrics import pearson, principal_motions
 from cryosphere_nb.train import fit
 
 PUBLISHED = dict(adenylate_kinase={"CORE": "4AKE:1-29,60-121,160-214", "NMP": "4AKE:30-59", "LID": "4AKE:122-159"})
 
 def true_domains(stack): # `BenchmarkStack` -> (R,) labels
-    "Domains of the true structures."
-    R = stack.nominal.n_beads
+    "The true bodies, or domains of the true structures."
+    R, starts = stack.nominal.n_beads, STACKS[stack.name].starts
+    if starts is not None: return torch.bucketize(torch.arange(R), torch.tensor(starts, dtype=torch.long), right=True)
     if len(stack.movie) < 2: return torch.zeros(R, dtype=torch.long)
     some = stack.states[torch.randperm(len(stack.states), generator=generator(0))[:1000]]
     return find_domains(stack.movie[some], torch.arange(R)*20//R, stack.nominal).labels
 
 def edges(labels): return (labels[1:] != labels[:-1]).nonzero().flatten() + 1
 
-def segments_row(stack, run, minutes:float) -> dict:
+def bodies_found(stack, coords, true) -> dict: # recovered (n, R, 3)
+    "Of each true body: Pearson's r along its own first motion, and RMSD in Å."
+    r, rmsd = [], []
+    for k in range(int(true.max()) + 1):
+        own, found = stack.truth[:, true == k], coords[:, true == k]
+        rmsd.append(float((found - own).square().sum(-1).mean(1).sqrt().median()))
+        moves = float((own - own.mean(0)).square().sum(-1).mean()) > 1e-4
+        motion = principal_motions(own) if moves else None
+        r.append(float(pearson(motion.coordinate(found)[:, 0], motion.coordinate(own)[:, 0])) if moves else float("nan"))
+    return dict(body_r=" ".join(f"{v:.3f}" for v in r), body_rmsd=" ".join(f"{v:.2f}" for v in rmsd))
+
+def segments_row(stack, run) -> dict:
     "What there is to say of the domains of a run."
     d, true = run.domains, true_domains(stack)
     index = {name: k for k, name in enumerate(stack.nominal.labels)}
     ranges = [(index[a], index[b]) for a, b in zip(d.borders["first"], d.borders["last"])]
-    row = mark(stack, run.coordinates(), stack.states, run.segments)
+    coords = run.coordinates()
+    row = mark(stack, coords, stack.states, run.segments) | bodies_found(stack, coords, true) | dict(coverage=posterior_coverage(run, stack), open=" ".join(map(str, d.borders.n_open)))
     row |= dict(domains=len(d), true_domains=int(true.max()) + 1, ari=agreement(d.labels, true).ari, borders=" ".join(str(int(e)) for e in edges(d.labels)), true_borders=" ".join(str(int(e)) for e in edges(true)),
-                in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges))) for e in edges(true)), segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a, minutes=minutes)
+                in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges))) for e in edges(true)), segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
     if stack.name in PUBLISHED: row["ari_published"] = agreement(d.labels, annotated(stack.nominal, PUBLISHED[stack.name])).ari
     return row
 
@@ -47,22 +63,23 @@ def main():
     p.add_argument("--snr", type=float, nargs="+", default=[0.05], help="signal-to-noise ratios (0.05)")
     p.add_argument("--segments", type=int, nargs="+", default=[10], help="numbers of segments to allow (10)")
     p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
-    p.add_argument("--images", type=int, default=10_000, help="images (10000)")
+    p.add_argument("--images", type=int, nargs="+", default=[10_000], help="images (10000)")
     p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
     p.add_argument("--threads", type=int, default=1, help="threads (1)")
     p.add_argument("--cache", help="folder for clean images")
+    p.add_argument("--keep", type=Path, help="keep the runs in this folder")
     p.add_argument("--out", type=Path, default=RESULTS/"segments.json", help="file that the rows are added to (results/segments.json)")
     a = p.parse_args(); torch.set_num_threads(a.threads)
-    for name in a.stacks:
-        for snr in a.snr:
-            stack = make_stack(name, snr, a.images, 1000, 1, a.cache)
-            for n in a.segments:
-                for seed in a.seeds:
-                    settings, started = dict(n_segments=n) | dict(a.set), time.perf_counter()
-                    with tempfile.TemporaryDirectory() as folder:
-                        run = fit(stack.particles, stack.nominal, Path(folder)/"run", progress=False, **STACKS[name].settings | settings | dict(seed=seed))
-                        row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=a.images) | segments_row(stack, run, (time.perf_counter() - started)/60)
-                    store(a.out, pd.DataFrame([row]), facts())
-                    print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
+    for name, snr, images in itertools.product(a.stacks, a.snr, a.images):
+        stack = make_stack(name, snr, images, 1000, 1, a.cache)
+        for n, seed in itertools.product(a.segments, a.seeds):
+            settings, started = dict(n_segments=n) | dict(a.set), time.perf_counter()
+            with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as folder:
+                out = Path(folder)/"_".join(map(str, (name, snr, images, seed, *(f"{k}={v}" for k, v in settings.items()))))
+                run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(), **STACKS[name].settings | settings | dict(seed=seed))
+                minutes = (time.perf_counter() - started)/60
+                row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=images, minutes=minutes) | segments_row(stack, run)
+            store(a.out, pd.DataFrame([row]), facts())
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
 
 if __name__ == "__main__": main()
