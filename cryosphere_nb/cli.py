@@ -8,13 +8,13 @@ __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'COMMANDS', 'MACHINE',
            'read_toml', 'read_config', 'fit_settings', 'read_inputs', 'check_command', 'list_files', 'run_facts',
            'in_words', 'fit_command', 'chosen_walk', 'analyze_command', 'row_numbers', 'export_structures',
            'structures_command', 'plan_command', 'map_grid', 'conformation_maps', 'export_run', 'export_command',
-           'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'two_body_stack',
-           'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command', 'Steady',
-           'steady_streams', 'one_line_warnings', 'UsageError', 'Once', 'Parser', 'actions', 'make_parser',
+           'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'named_region', 'missed_command',
+           'two_body_stack', 'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command',
+           'Steady', 'steady_streams', 'one_line_warnings', 'UsageError', 'Once', 'Parser', 'actions', 'make_parser',
            'option_names', 'parse_line', 'output_options', 'run_options', 'walk_options', 'settings_options',
            'plan_options', 'structures_options', 'export_options', 'validation_options', 'sweep_options',
-           'halves_options', 'input_options', 'check_options', 'fit_options', 'analyze_options', 'simulate_options',
-           'demo_options', 'exit_code', 'run_command', 'main']
+           'halves_options', 'missed_options', 'input_options', 'particles_options', 'check_options', 'fit_options',
+           'analyze_options', 'simulate_options', 'demo_options', 'exit_code', 'run_command', 'main']
 
 # %% ../nbs/50_cli.ipynb #39fd8b52
 import argparse, ast, dataclasses, errno, io, itertools, json, math, os, re, sys, time, tokenize, tomllib, traceback, warnings
@@ -404,6 +404,28 @@ def halves_command(args) -> Answer:
     files = {what: Path(args.out)/name for what, name in zip(("figure", "residues", "images"), HALF_FILES)}
     return Answer(dict(passed=found.passed, verdict=found.verdict, checks=found.checks, summary=found.summary, files=files), f"{found}\n{list_files(files)}", int(not found.passed), result=True)
 
+def named_region(text): # "loop=A:50-80" -> ("loop", "A:50-80"), for argparse
+    "A name and a selection of residues."
+    name, sign, what = text.partition("=")
+    if not (name and what): raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=SELECTION, for example loop=A:50-80")
+    return name, what
+
+def missed_command(args) -> Answer:
+    "How far do regions move in the images beyond what a run shows? Exit code 1 if one certainly does."
+    from cryosphere_nb.core import InputError
+    from cryosphere_nb.missed import MISSED_FILES, missed_motion
+    from cryosphere_nb.particles import read_particles
+    from cryosphere_nb.train import Run
+    from cryosphere_nb.validation import write_files
+    names = [name for name, _ in args.region]
+    if twice := next((n for n in names if names.count(n) > 1), None): raise InputError(f"--region {twice}", "given twice", "a name for each region")
+    run, particles = Run.load(args.run, args.which), read_particles(args.particles, args.project_dir, args.passthrough, args.headers)
+    for name in MISSED_FILES:
+        if (path := run.folder/name).exists() and not args.overwrite: raise InputError(path, "a file that exists", "a new one", "--overwrite replaces it.")
+    found = missed_motion(run, particles, dict(args.region) or None, args.most, progress=not args.quiet)
+    files = dict(zip(("figure", "regions"), write_files(run.folder, {MISSED_FILES[0]: found.plot()}, {MISSED_FILES[1]: found.table.reset_index()}).values()))
+    return Answer(dict(run=args.run, missed=found.names, images=found.images, table=found.table.reset_index(), files=files), f"{found}\n{list_files(files)}", int(bool(found.names)), result=True)
+
 # %% ../nbs/50_cli.ipynb #9bca0da7
 def two_body_stack(n:int=5000, # images
                    box:int=64, # pixels
@@ -583,19 +605,19 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"found {value!r}, expected {nearest(value, action.choices)}")
 
 COMMANDS = dict(check="do these images show this model?", plan="forecast minutes and memory of a fit", fit="train on a particle stack and a model", analyze="figure, viewer page, movie and tables of a run", structures="all-atom structures of chosen images",
-                export="the ensemble of a run for other programs", sweep="how many segments? several fits, judged by held-out images", halves="is the motion real? two fits on halves of the images", simulate="write a synthetic stack of a protein with a hinge",
+                export="the ensemble of a run for other programs", sweep="how many segments? several fits, judged by held-out images", halves="is the motion real? two fits on halves of the images", missed="which motions do the images hold that a run does not show?", simulate="write a synthetic stack of a protein with a hinge",
                 demo="simulate, fit, and compare with the truth")
 
 def actions() -> dict: # command -> what it does, its options
     "Functions of all commands, looked up when they are wanted."
     return dict(check=(check_command, check_options), plan=(plan_command, plan_options), fit=(fit_command, fit_options), analyze=(analyze_command, analyze_options),
                 structures=(structures_command, structures_options), export=(export_command, export_options), sweep=(sweep_command, sweep_options),
-                halves=(halves_command, halves_options), simulate=(simulate_command, simulate_options), demo=(demo_command, demo_options))
+                halves=(halves_command, halves_options), missed=(missed_command, missed_options), simulate=(simulate_command, simulate_options), demo=(demo_command, demo_options))
 
 @cache
 def make_parser() -> Parser:
     "The parser of all commands; `commands` of it are theirs."
-    parser = Parser("cryosphere-nb", description="One atomic structure per cryo-EM particle image.", epilog="Exit codes: 0 done; 1 the answer is no (check, plan, halves, demo); 2 input that cannot be used; 3 a full disk, no permission or no memory; 4 a fault of this program; 130 interrupted.")
+    parser = Parser("cryosphere-nb", description="One atomic structure per cryo-EM particle image.", epilog="Exit codes: 0 done; 1 the answer is no (check, plan, halves, missed, demo); 2 input that cannot be used; 3 a full disk, no permission or no memory; 4 a fault of this program; 130 interrupted.")
     parser.add_argument("--version", action="version", version=f"cryosphere_nb {__version__}")
     commands, parser.commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True), {}
     for name, (action, fill) in actions().items():
@@ -677,11 +699,21 @@ def halves_options(parser):
     parser.add_argument("--most", type=option_reader(int, least=1), default=1000, metavar="INT", help="images of each half to compare (default: 1000)")
     settings_options(parser)
 
+def missed_options(parser):
+    run_options(parser)
+    particles_options(parser)
+    parser.add_argument("--region", type=named_region, action="append", default=[], metavar="NAME=SELECTION", help="residues to ask for, such as loop=A:50-80 or arm=A:1-29,60-121 ; may be given several times (default: the molecule, each chain and each domain)")
+    parser.add_argument("--most", type=option_reader(int, least=1), default=2000, metavar="INT", help="images to ask (default: 2000)")
+
 def input_options(parser):
     "What `check` and `fit` read."
-    parser.add_argument("particles", metavar="STAR", help="particles: .star of RELION or .cs of cryoSPARC, with poses and CTF")
+    particles_options(parser)
     parser.add_argument("model", metavar="MODEL", help="atomic model docked in the consensus map: .pdb or .cif, also .gz")
     parser.add_argument("--model-number", type=option_reader(int, least=1), metavar="INT", help="which model of a file with several, counted from 1")
+
+def particles_options(parser):
+    "Particles, and how to find their images."
+    parser.add_argument("particles", metavar="STAR", help="particles: .star of RELION or .cs of cryoSPARC, with poses and CTF")
     parser.add_argument("--project-dir", metavar="DIR", help="folder that the paths of image stacks are relative to (default: looked for beside and above STAR)")
     parser.add_argument("--passthrough", metavar="CS", help="passthrough .cs file of the same cryoSPARC job, if poses or CTF are there")
     parser.add_argument("--headers", choices=("error", "warn"), default="error", help="when the pixel size in the header of a stack disagrees with STAR (default: error)")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .core import fft2c
 from .image import Batch, ctf_half_plane, pose_points, project_half_plane, render_tangents
@@ -75,17 +76,21 @@ class ImagePosterior:
         predicted = map(self.images, self.model.points_at(z, self.G))
         return torch.stack([torch.stack([noise.gain(self.observed, F) for noise in (self.noise, blurred)]) for F in predicted], 2).unbind(0)
 
-    def curvature(self, z:Tensor) -> tuple[Tensor, Tensor]: # gradient (B, L) and precision H (B, L, L) of the log joint
-        "Gradient and Gauss-Newton precision at z."
-        m, b, noise = self.model, self.batch, self.noise
-        F = mean_free(render_tangents(*m.tangents(z, self.G), m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma))*self.ctf[:, None]
+    def curvature(self, z:Tensor, # (B, L)
+                  also=None, # function: what is rendered (B, P, 3), Å -> velocities along K further motions (B, K, P, 3), Å per unit
+                 ) -> tuple[Tensor, Tensor]: # gradient (B, L+K) and precision H (B, L+K, L+K) of the log joint
+        "Gradient and Gauss-Newton precision at z; further motions have no prior."
+        m, b, noise, L = self.model, self.batch, self.noise, z.shape[1]
+        points, velocity = m.tangents(z, self.G)
+        if also is not None: velocity = torch.cat([velocity, also(points)], 1)
+        F = mean_free(render_tangents(points, velocity, m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma))*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))[:, None, None, None]
         flat = lambda v: torch.view_as_real(v.contiguous()).flatten(2)
         F, weight = flat(noise.apply_transfer(F)*scale), noise.precision()[..., None].expand(-1, -1, 2).flatten()
         residual, J = flat(self.observed[:, None])[:, 0] - F[:, 0], F[:, 1:]
-        weighted = J*weight
-        eye = torch.eye(z.shape[1], device=z.device)
-        return (weighted @ residual[..., None])[..., 0] - z, weighted @ J.transpose(1, 2) + eye
+        weighted, none = J*weight, J.shape[1] - L
+        prior = torch.diag(torch.cat([z.new_ones(L), z.new_zeros(none)]))
+        return (weighted @ residual[..., None])[..., 0] - pad(z, (0, none)), weighted @ J.transpose(1, 2) + prior
 
     def climb(self, z:Tensor, steps:int=3) -> tuple[Tensor, Tensor]: # where it ends (B, L), log joint there (B,)
         "Gauss-Newton steps from z; never downhill."
