@@ -20,6 +20,7 @@ from cryosphere_nb.core import generator
 from cryosphere_nb.domains import find_domains
 from cryosphere_nb.measures import agreement, annotated
 from cryosphere_nb.metrics import pearson, principal_motions
+from cryosphere_nb.missed import missed_motion
 from cryosphere_nb.train import fit
 
 PUBLISHED = dict(adenylate_kinase={"CORE": "4AKE:1-29,60-121,160-214", "NMP": "4AKE:30-59", "LID": "4AKE:122-159"})
@@ -45,6 +46,29 @@ def bodies_found(stack, coords, true) -> dict: # recovered (n, R, 3)
         r.append(float(pearson(motion.coordinate(found)[:, 0], motion.coordinate(own)[:, 0])) if moves else float("nan"))
     return dict(body_r=" ".join(f"{v:.3f}" for v in r), body_rmsd=" ".join(f"{v:.2f}" for v in rmsd))
 
+def residue_coverage(stack, run, groups, moving=(), images=200, k=99) -> str: # groups: masks (R,)
+    "Share of the coordinates of residues that lie within their 90 % interval, for each group of residues."
+    rows = torch.linspace(0, len(run) - 1, images).long()
+    samples = torch.cat([run.sample_structures(i, k, moving=moving) for i in rows.split(8)])
+    low, high = (samples.kthvalue(q, dim=1).values for q in ((k + 1)//20, k + 1 - (k + 1)//20))
+    inside = ((stack.truth[rows] >= low) & (stack.truth[rows] <= high)).float().mean((0, 2))
+    return " ".join(f"{inside[own].mean():.3f}" for own in groups)
+
+def groups_of(stack, true) -> list: # of masks (R,)
+    "True bodies where they are known; else thirds of the chain, from the one that moves least."
+    if STACKS[stack.name].starts is not None: return [true == k for k in range(int(true.max()) + 1)]
+    moves = (stack.truth - stack.truth.mean(0)).square().sum(-1).mean(0)
+    return [torch.zeros(len(true), dtype=torch.bool).index_fill(0, i, True) for i in moves.argsort().tensor_split(3)]
+
+def missed_of(stack, run, groups) -> tuple[dict, list]: # columns, what `sample_structures` takes
+    "What the run has missed of each group as a body, beside its true error in Å, whatever is the same in all images left out."
+    found = missed_motion(run, stack.particles, {str(k): own for k, own in enumerate(groups)}, 1000)
+    error = run.coordinates() - stack.truth
+    error = error - error.mean(0)
+    t = found.table
+    return dict(missed=" ".join(f"{v:.2f}" for v in t.missed_a), missed_low=" ".join(f"{v:.2f}" for v in t.low_a), missed_high=" ".join(f"{v:.2f}" for v in t.high_a), missed_gain=" ".join(f"{v:.1f}" for v in t.gain),
+                error=" ".join(f"{error[:, own].square().sum(-1).mean().sqrt():.2f}" for own in groups)), found.moving
+
 def segments_row(stack, run) -> dict:
     "What there is to say of the domains of a run."
     d, true = run.domains, true_domains(stack)
@@ -54,6 +78,9 @@ def segments_row(stack, run) -> dict:
     row = mark(stack, coords, stack.states, run.segments) | bodies_found(stack, coords, true) | dict(coverage=posterior_coverage(run, stack), open=" ".join(map(str, d.borders.n_open)))
     row |= dict(domains=len(d), true_domains=int(true.max()) + 1, ari=agreement(d.labels, true).ari, borders=" ".join(str(int(e)) for e in edges(d.labels)), true_borders=" ".join(str(int(e)) for e in edges(true)),
                 in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges))) for e in edges(true)), segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
+    groups = groups_of(stack, true)
+    columns, moving = missed_of(stack, run, groups)
+    row |= columns | dict(covered=residue_coverage(stack, run, groups), covered_moving=residue_coverage(stack, run, groups, moving) if moving else "", batch_size=run.config.batch_size, epochs=run.config.epochs)
     if stack.name in PUBLISHED: row["ari_published"] = agreement(d.labels, annotated(stack.nominal, PUBLISHED[stack.name])).ari
     return row
 

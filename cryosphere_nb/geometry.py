@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['euler_to_matrix', 'matrix_to_euler', 'random_rotations', 'quaternion_to_rotvec', 'rodrigues_coefficients', 'rotate',
-           'superpose', 'apply_rigid', 'rmsd']
+           'superpose', 'apply_rigid', 'rmsd', 'rigid_modes']
 
 # %% ../nbs/01_geometry.ipynb #6f1f83a7
 import roma, torch
@@ -84,3 +84,15 @@ def rmsd(x:Tensor, # (..., N, 3), Å
     "Root mean square deviation of two structures."
     if superposed: x = apply_rigid(x, *superpose(*torch.broadcast_tensors(x, y)))
     return (x - y).square().sum(-1).mean(-1).sqrt()
+
+# %% ../nbs/01_geometry.ipynb #087710f7
+def rigid_modes(points:Tensor, # (B, P, 3) what is rendered, Å
+                own:Tensor, # (P,) mask of the region
+               ) -> Tensor: # (B, 6, P, 3) displacements, Å per Å
+    "Three shifts and three turns of a region, each of 1 Å, root mean square over its points."
+    away = (points - points[:, own].mean(1, keepdim=True))*own[:, None]
+    axes = torch.eye(3).to(points)
+    shifts = (own[:, None]*axes[:, None]).expand(len(points), 3, -1, 3)
+    turns = torch.linalg.cross(axes[:, None].expand(len(points), 3, away.shape[1], 3), away[:, None].expand(-1, 3, -1, -1))
+    size = turns[:, :, own].square().sum(-1).mean(-1).sqrt()
+    return torch.cat([shifts, turns/size.clamp(min=1e-6)[..., None, None]], 1)

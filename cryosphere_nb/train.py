@@ -26,6 +26,7 @@ from .core import InputError, check_seed, config_from_dict, fft2c, file_name, fr
 from .decoder import Decoder, ResidueDecoder, joint_gaps
 from .domains import Domains, find_domains
 from .encoders import ENCODERS, ScoreEncoder, make_encoder, n_score_features, score_features
+from .geometry import rigid_modes
 from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, MoveBorders, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState, Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer, on_main, open_checkpoint, progress_bar, say, split_rows, training_report, weights_of
 from .likelihood import NoiseModel, mask_share
 from .losses import LossWeights, Schedule, correlation_loss, elastic_pairs
@@ -80,6 +81,7 @@ class FitConfig:
     stretch_a:float|None = 2.2 # prior standard deviation of bonded distances in a run of 300 images, Å, wider as the root of their number; None lets the chain tear
     turn_deg:float|None = 60. # prior standard deviation by which short segments turn against their neighbours, in every image; None lets them spin
     loose_a:float|None = 0.7 # prior standard deviation by which side chains, bases and ligands sit elsewhere than in the model, Å; None keeps them there
+    model_error_a:float = 0.5 # by which a residue of the model is elsewhere within its rigid body than in the molecule, Å, root mean square; in error bars only
     candidates:int = 0 # latents of the prior that each image is tried with in a training step, 16 for large motions in noise; 0 trusts the encoder
     coarse_a:float|None = None # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
     coarse_until:float = 0.5 # fraction of training after which all frequencies count
@@ -109,7 +111,7 @@ class FitConfig:
         need("held_out coarse_until kl_warmup", lambda v: 0 <= v < 1, "a fraction, at least 0 and below 1")
         need("decoder_hidden encoder_hidden", lambda v: all(type(w) is int and w >= 1 for w in v), "a list of layer widths, each a whole number, 1 or more")
         need("max_minutes sigma_a tau lr lr_segments lr_table low_pass_a mask_radius_a memory_gb checkpoint_seconds stretch_a turn_deg loose_a", lambda v: v > 0, "a positive number")
-        need("kl_weight occupancy_weight continuity_weight clash_weight elastic_weight scale_std coarse_a", lambda v: 0 <= v < math.inf, "a number, not negative")
+        need("kl_weight occupancy_weight continuity_weight clash_weight elastic_weight scale_std coarse_a model_error_a", lambda v: 0 <= v < math.inf, "a number, not negative")
         check_seed(self.seed, "fit, setting 'seed'")
         for name, allowed in (CHOICES | dict(encoder=tuple(ENCODERS))).items():
             if (v := getattr(self, name)) not in allowed: raise InputError(f"fit, setting '{name}'", repr(v), nearest(v, allowed))
@@ -204,9 +206,9 @@ def settle(config:FitConfig, # as asked for
     return replace(config, seed=seed, box=config.box or default_box(particles, config.sigma_a), batch_size=batch, epochs=epochs)
 
 # %% ../nbs/32_train.ipynb #3956e182
-MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast")
-ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "points", "refine_atoms", "turn_deg") # settings that a folder of today's format may lack: they came later
-BEFORE = dict(border_rounds=0, loose_a=None, turn_deg=None) # what runs did before there was the setting, where that is not today's default
+MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast", "model_error_a")
+ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "model_error_a", "points", "refine_atoms", "turn_deg") # settings that a folder of today's format may lack: they came later
+BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., turn_deg=None) # what runs did before there was the setting, where that is not today's default
 
 def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     "`config.json` of a run folder, with every field checked."
@@ -335,17 +337,27 @@ class Run:
                           seed:int=0,
                           given_decoder:bool=False, # samples of the latents alone, as if the rest were known?
                           beads:Tensor|None=None, # (r,) bead indices; all by default
+                          moving=(), # pairs of a mask (R,) and Å: rigid regions that move beyond what the run shows (`MissedMotion.moving`)
                          ) -> Tensor: # (n, k, r, 3) Å
-        "Structures that images leave open: latents from their posterior, the same k divisions into segments for all from that of the segments, and the chain as far from rigid as `misfit` says."
+        "Structures that images leave open: latents from their posterior, the same k divisions into segments for all from that of the segments, the chain as far from rigid as `misfit` says, and each residue as far from its place in the model as `model_error_a` says."
         rows, segmentation = self.rows(indices), self.model.segmentation
         if len(bad := rows[~self.latents[rows].isfinite().all(1)]): raise InputError("run.sample_structures, indices", f"image {int(bad[0])}, which was skipped and has no latent", "images that have one")
-        beads = torch.arange(self.nominal.n_beads) if beads is None else beads
+        every = torch.arange(self.nominal.n_beads)
+        wanted, beads = every if beads is None else beads, every if beads is None or moving else beads
         misfit = self.misfit.new_zeros(len(beads), 0) if given_decoder else self.misfit[beads]
         z, noise = self._samples(rows, k, seed, misfit.shape[1])
         G = segmentation(None if given_decoder else torch.randn(k, 3, segmentation.n_segments, generator=generator(seed))).expand(k, -1, -1)
         place = lambda z, G: self.model.decoder(z, G, self.model.decoder.beads[beads], beads) + self.offset
         x = torch.stack([place(own, G) for own in z]) if len(rows) < k else torch.stack([place(own, g) for own, g in zip(z.unbind(1), G)], 1)
-        return x + torch.einsum("rj,nkjc->nkrc", misfit, noise)
+        x = x + torch.einsum("rj,nkjc->nkrc", misfit, noise)
+        if not given_decoder and self.config.model_error_a: x = x + self.config.model_error_a/3**0.5*self._own_noise(rows, seed, 1, (k, len(every), 3), beads)
+        for j, (own, std) in enumerate(moving):
+            u = std/6**0.5*self._own_noise(rows, seed, 2 + j, (k, 6))
+            x = x + torch.einsum("bm,bmrc->brc", u.flatten(0, 1), rigid_modes(x.flatten(0, 1), own)).view_as(x)
+        return x if len(wanted) == len(beads) else x[:, :, wanted]
+
+    def _own_noise(self, rows, seed, kind, shape, beads=slice(None)): # (n, *shape) standard normal numbers; an image and a bead have their own, in whatever company
+        return torch.stack([torch.randn(shape, generator=generator((seed*2**32 + int(i) + kind*2**56) % 2**63))[:, beads] for i in rows])
 
     @cached_property
     def misfit(self) -> Tensor: # (R, J) Å

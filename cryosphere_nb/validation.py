@@ -453,6 +453,7 @@ def uncertainty(run:Run, # finished run
                 seed:int=0, # of the draws
                 chunk:int=1024, # structures at a time
                 given_decoder:bool=False, # of the latents alone, as if the rest were known?
+                moving=(), # regions that move beyond what the run shows, as in `Run.sample_structures`
                ) -> Uncertainty:
     "Standard deviation of every bead over the structures that each image leaves open (`Run.sample_structures`)."
     if samples < 2: raise InputError("uncertainty, samples", samples, "2 or more")
@@ -461,7 +462,7 @@ def uncertainty(run:Run, # finished run
     if len(rows) == 0: raise InputError("uncertainty, indices", "no image with a latent", "at least one")
     per_image, residues = [], 0.
     for i in rows.split(max(1, chunk//samples)):
-        variance = run.sample_structures(i, samples, seed, given_decoder).var(1).sum(-1) # (n, R)
+        variance = run.sample_structures(i, samples, seed, given_decoder, moving=moving).var(1).sum(-1) # (n, R)
         per_image.append(variance.mean(1)); residues = residues + variance.double().sum(0)
     motion = residue_motion(run.coordinates(rows[thin_frames(len(rows), 1000)]), run.nominal.beads).rmsf
     return Uncertainty(rows, torch.cat(per_image).sqrt(), (residues/len(rows)).sqrt().float(), torch.tensor(motion.values).float(), run.nominal)
