@@ -413,17 +413,18 @@ def named_region(text): # "loop=A:50-80" -> ("loop", "A:50-80"), for argparse
 def missed_command(args) -> Answer:
     "How far do regions move in the images beyond what a run shows? Exit code 1 if one certainly does."
     from cryosphere_nb.core import InputError
-    from cryosphere_nb.missed import MISSED_FILES, missed_motion
+    from cryosphere_nb.missed import missed_motion
     from cryosphere_nb.particles import read_particles
     from cryosphere_nb.train import Run
     from cryosphere_nb.validation import write_files
     names = [name for name, _ in args.region]
     if twice := next((n for n in names if names.count(n) > 1), None): raise InputError(f"--region {twice}", "given twice", "a name for each region")
     run, particles = Run.load(args.run, args.which), read_particles(args.particles, args.project_dir, args.passthrough, args.headers)
-    for name in MISSED_FILES:
-        if (path := run.folder/name).exists() and not args.overwrite: raise InputError(path, "a file that exists", "a new one", "--overwrite replaces it.")
+    files = dict(figure=run.folder/"missed.png", regions=run.folder/"missed.csv")
+    for path in files.values():
+        if path.exists() and not args.overwrite: raise InputError(path, "a file that exists", "a new one", "--overwrite replaces it.")
     found = missed_motion(run, particles, dict(args.region) or None, args.most, progress=not args.quiet)
-    files = dict(zip(("figure", "regions"), write_files(run.folder, {MISSED_FILES[0]: found.plot()}, {MISSED_FILES[1]: found.table.reset_index()}).values()))
+    write_files(run.folder, {files["figure"].name: found.plot()}, {files["regions"].name: found.table.reset_index()})
     return Answer(dict(run=args.run, missed=found.names, images=found.images, table=found.table.reset_index(), files=files), f"{found}\n{list_files(files)}", int(bool(found.names)), result=True)
 
 # %% ../nbs/50_cli.ipynb #9bca0da7
