@@ -35,6 +35,11 @@ def true_domains(stack): # `BenchmarkStack` -> (R,) labels
 
 def edges(labels): return (labels[1:] != labels[:-1]).nonzero().flatten() + 1
 
+def within_chains(borders, structure) -> list: # indices
+    "Those that are not at the start of a chain."
+    chain = structure.residues.chain.tolist()
+    return [int(e) for e in borders if chain[e] == chain[e - 1]]
+
 def bodies_found(stack, coords, true) -> dict: # recovered (n, R, 3)
     "Of each true body: Pearson's r along its own first motion, and RMSD in Å."
     r, rmsd = [], []
@@ -76,12 +81,12 @@ def segments_row(stack, run) -> dict:
     ranges = [(index[a], index[b]) for a, b in zip(d.borders["first"], d.borders["last"])]
     coords = run.coordinates()
     row = mark(stack, coords, stack.states, run.segments) | bodies_found(stack, coords, true) | dict(coverage=posterior_coverage(run, stack), open=" ".join(map(str, d.borders.n_open)))
-    row |= dict(domains=len(d), true_domains=int(true.max()) + 1, ari=agreement(d.labels, true).ari, borders=" ".join(str(int(e)) for e in edges(d.labels)), true_borders=" ".join(str(int(e)) for e in edges(true)),
-                in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges))) for e in edges(true)), segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
+    row |= dict(domains=len(d), true_domains=int(true.max()) + 1, ari=float(agreement(d.labels, true).ari), borders=" ".join(str(int(e)) for e in edges(d.labels)), true_borders=" ".join(str(int(e)) for e in edges(true)),
+                in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges))) for e in within_chains(edges(true), stack.nominal)), segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
     groups = groups_of(stack, true)
     columns, moving = missed_of(stack, run, groups)
     row |= columns | dict(covered=residue_coverage(stack, run, groups), covered_moving=residue_coverage(stack, run, groups, moving) if moving else "", batch_size=run.config.batch_size, epochs=run.config.epochs)
-    if stack.name in PUBLISHED: row["ari_published"] = agreement(d.labels, annotated(stack.nominal, PUBLISHED[stack.name])).ari
+    if stack.name in PUBLISHED: row["ari_published"] = float(agreement(d.labels, annotated(stack.nominal, PUBLISHED[stack.name])).ari)
     return row
 
 def main():

@@ -708,7 +708,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     offset = model_offset(structure, particles, config.model_origin)
     if resuming:
         check_same_run(out, config, data_facts(particles, config.box, then["contrast"], offset) | model_facts(structure))
-        if run := finished_run(out, config): return run
+        if run := finished_run(out, config): return replace(run, config=replace(run.config, model_error_a=config.model_error_a)) # what error bars assume is a question of today
     elif resume: warnings.warn(f"resume=True, but there is no checkpoint in {out}: a new run begins, and nothing is removed")
     with hold_together(out, engine), end_as_interrupt(): return train(out, config, particles, structure, offset, resuming, engine, progress, callbacks)
 
