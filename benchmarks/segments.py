@@ -4,6 +4,7 @@
     python benchmarks/segments.py adenylate_kinase --snr 0.05 0.01 --segments 10 20 40 --seeds 0 1 2
     python benchmarks/segments.py complex --segments 20 --images 2000 20000 --set batch_size=32
     python benchmarks/segments.py nominal_only bending --segments 10
+    python benchmarks/segments.py two_body_small --snr 0.01 --segments 10 --images 5000 --seeds 0 1 2 3 4 --trace --out benchmarks/results/starts.json
 
 Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are compared with the true bodies of the stack; where
 there are none that clear, with the domains of the true structures, found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE,
@@ -17,11 +18,12 @@ from recovery import RESULTS, facts, setting, store
 
 from cryosphere_nb.benchmarks import STACKS, make_stack, mark, posterior_coverage
 from cryosphere_nb.core import generator
+from cryosphere_nb.learner import Callback
 from cryosphere_nb.domains import find_domains
 from cryosphere_nb.measures import agreement, annotated
 from cryosphere_nb.metrics import pearson, principal_motions
 from cryosphere_nb.missed import missed_motion
-from cryosphere_nb.train import fit
+from cryosphere_nb.train import chain_misfit, fit
 
 PUBLISHED = dict(adenylate_kinase={"CORE": "4AKE:1-29,60-121,160-214", "NMP": "4AKE:30-59", "LID": "4AKE:122-159"})
 
@@ -89,6 +91,17 @@ def segments_row(stack, run) -> dict:
     if stack.name in PUBLISHED: row["ari_published"] = float(agreement(d.labels, annotated(stack.nominal, PUBLISHED[stack.name])).ari)
     return row
 
+class Trace(Callback):
+    "ARI of the domains to the true ones after each epoch, from 300 images at the encoder's answers."
+    order = 90
+    def __init__(self, stack): self.structure, self.true, self.ari = stack.nominal, true_domains(stack), []
+    def after_epoch(self, learner):
+        model, batch = learner.model, learner.data.batch(range(300)).to(learner.device)
+        with torch.no_grad(): z = model.latents_of(batch)
+        m = float((3*chain_misfit(model, z).square().sum(1).mean()).sqrt())
+        found = find_domains(model.decode(z), model.segmentation.labels(), self.structure, misfit_a=m)
+        self.ari.append(float(agreement(found.labels, self.true).ari))
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("stacks", nargs="+", choices=list(STACKS), metavar="stack", help="stacks to run: " + ", ".join(STACKS))
@@ -97,6 +110,7 @@ def main():
     p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
     p.add_argument("--images", type=int, nargs="+", default=[10_000], help="images (10000)")
     p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
+    p.add_argument("--trace", action="store_true", help="ARI after every epoch, too")
     p.add_argument("--threads", type=int, default=1, help="threads (1)")
     p.add_argument("--cache", help="folder for clean images")
     p.add_argument("--keep", type=Path, help="keep the runs in this folder")
@@ -108,9 +122,9 @@ def main():
             settings, started = dict(n_segments=n) | dict(a.set), time.perf_counter()
             with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as folder:
                 out = Path(folder)/"_".join(map(str, (name, snr, images, seed, *(f"{k}={v}" for k, v in settings.items()))))
-                run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(), **STACKS[name].settings | settings | dict(seed=seed))
+                run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(), callbacks=[trace := Trace(stack)] if a.trace else [], **STACKS[name].settings | settings | dict(seed=seed))
                 minutes = (time.perf_counter() - started)/60
-                row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=images, minutes=minutes) | segments_row(stack, run)
+                row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=images, minutes=minutes) | segments_row(stack, run) | (dict(trace=" ".join(f"{v:.3f}" for v in trace.ari)) if a.trace else {})
             store(a.out, pd.DataFrame([row]), facts())
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
 
