@@ -449,7 +449,7 @@ _DRAW = """
   draw();
   var title = function(r) {
     var p = s.numbering.filter(function(n) { return n[0] <= r; }).pop();
-    return p[1] + ' ' + (typeof p[2] == 'number' ? p[2] + r - p[0] : p[2]) + ' ' + resn[r] + ' · ' + (s.values ? s.values[r] === null ? 'no value' : s.values[r] + s.unit : labels[r] < 0 ? 'no segment' : 'segment ' + labels[r]); };
+    return p[1] + ' ' + (typeof p[2] == 'number' ? p[2] + r - p[0] : p[2]) + ' ' + resn[r] + ' · ' + (s.values ? s.values[r] === null ? 'no value' : s.values[r] + s.unit : labels[r] < 0 ? 'no ' + (s.called || 'segment') : (s.called || 'segment') + ' ' + labels[r]); };
   if (labels.length <= 3000) viewer.setHoverable({}, true, function(a) { if (note) note.textContent = title(a.bead); }, function() { if (note) note.textContent = ''; });
   viewer.setView(s.view); viewer.zoomTo({hetflag: false});
   viewer.zoom(Math.min(2.5, 0.88*s.size[2]*Math.min(el.clientWidth/el.clientHeight/s.size[0], 1/s.size[1])));
@@ -539,15 +539,15 @@ def _marks_html(structure, domains):
     named = "".join(f'<span style="left:{100*a/R + .15:.2f}%;width:{100*(b - a)/R - .3:.2f}%" title="{_text(name)}: {span(a, b)}">{_text(name)}</span>' for name, a, b in domain_ranges(domains, R))
     return (_svg("cs-marks", R, drawn) if runs else "") + (f'<div class="cs-domains">{named}</div>' if named else "")
 
-def _bar_html(labels, structure, domains=None):
+def _bar_html(labels, structure, domains=None, called="segment"):
     "The segment bar, its marks and legend as HTML."
     R, colors, names = len(labels), _colors(labels), structure.labels
-    title = lambda l, a, b: _text(f"{names[a]} – {names[b - 1]}: " + (f"segment {l}" if l >= 0 else "no segment"))
+    title = lambda l, a, b: _text(f"{names[a]} – {names[b - 1]}: " + (f"{called} {l}" if l >= 0 else f"no {called}"))
     boxes = "".join(f'<rect x="{a}" width="{b - a}" height="10" fill="{colors[a]}" data-segment="{l}"><title>{title(l, a, b)}</title></rect>' for l, a, b in label_ranges(labels))
     walls = "".join(f'<path d="M{i} 0V10" stroke="#000" vector-effect="non-scaling-stroke"/>' for i, _ in _chain_starts(structure)[1:])
     first = {l: a for l, a, _ in reversed(label_ranges(labels))}
     chips = "".join(f'<span data-segment="{l}"><i style="background:{colors[a]}"></i>{"none" if l < 0 else l}: {(labels == l).sum()}</span>' for l, a in sorted(first.items()))
-    return f'{_svg("cs-bar", R, boxes + walls)}{_marks_html(structure, domains)}{_ticks_html(structure, R)}<div class="cs-chips">segment: residues &nbsp; {chips}</div>'
+    return f'{_svg("cs-bar", R, boxes + walls)}{_marks_html(structure, domains)}{_ticks_html(structure, R)}<div class="cs-chips">{called}: residues &nbsp; {chips}</div>'
 
 def view_bar(structure:Structure, # gives residue numbers, chains and secondary structure
              labels=None, # (R,) segment of each residue, -1 for none; one segment if None
@@ -594,11 +594,12 @@ def view_segments(structure:Structure, # what to show
                   width:int=640, height:int=400, # pixels
                   max_kb:int=60, # size of the atoms that the surface is wrapped around; beads if they need more
                   js:str|None=None, # address of 3Dmol.js, see `viewer_script`
+                  called:str="segment", # what the labels are
                  ) -> View:
     "Turn the molecule, coloured by segment, with the segment bar below it."
     labels, atoms = _label_array(labels, structure.n_beads), _one(structure, coords, "view_segments")
-    s = scene(structure, labels, atoms[None]) | dict(look=style, skin=skin(structure, atoms, max_kb))
-    return _compose(s | _view(structure.beads, atoms[structure.bead_atom]), _tools(style) + _bar_html(labels, structure, domains), width, height, js)
+    s = scene(structure, labels, atoms[None]) | dict(look=style, skin=skin(structure, atoms, max_kb), called=called)
+    return _compose(s | _view(structure.beads, atoms[structure.bead_atom]), _tools(style) + _bar_html(labels, structure, domains, _text(called)), width, height, js)
 
 def view_motion(structure:Structure, # what moves
                 frames, # (F, R, 3) beads or (F, A, 3) atoms, Å
