@@ -9,7 +9,7 @@
 Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are compared with the true bodies of the stack; where
 there are none that clear, with the domains of the true structures, found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE,
 NMP and LID as published, too. Rows are added to results/segments.json."""
-import argparse, contextlib, itertools, tempfile, time
+import argparse, contextlib, itertools, tempfile
 from pathlib import Path
 
 import pandas as pd, torch
@@ -119,12 +119,11 @@ def main():
     for name, snr, images in itertools.product(a.stacks, a.snr, a.images):
         stack = make_stack(name, snr, images, 1000, 1, a.cache)
         for n, seed in itertools.product(a.segments, a.seeds):
-            settings, started = dict(n_segments=n) | dict(a.set), time.perf_counter()
+            settings = dict(n_segments=n) | dict(a.set)
             with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as folder:
                 out = Path(folder)/"_".join(map(str, (name, snr, images, seed, *(f"{k}={v}" for k, v in settings.items()))))
                 run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(), callbacks=[trace := Trace(stack)] if a.trace else [], **STACKS[name].settings | settings | dict(seed=seed))
-                minutes = (time.perf_counter() - started)/60
-                row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=images, minutes=minutes) | segments_row(stack, run) | (dict(trace=" ".join(f"{v:.3f}" for v in trace.ari)) if a.trace else {})
+                row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=images, minutes=run.state.elapsed/60) | segments_row(stack, run) | (dict(trace=" ".join(f"{v:.3f}" for v in trace.ari)) if a.trace else {})
             store(a.out, pd.DataFrame([row]), facts())
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
 
