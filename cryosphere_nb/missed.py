@@ -143,7 +143,7 @@ def ask_images(model:CryoSphere, # trained, with a noise model
 
 def default_regions(run:Run) -> dict: # name -> (R,) mask
     "The whole molecule, each chain and each domain."
-    R, chains, out = run.nominal.n_beads, run.nominal.residues.chain, {"whole molecule": torch.ones(run.nominal.n_beads, dtype=torch.bool)}
+    chains, out = run.nominal.residues.chain, {"whole molecule": torch.ones(run.nominal.n_beads, dtype=torch.bool)}
     named = {f"chain {c}": torch.tensor((chains == c).to_numpy()) for c in chains.unique()} | {f"domain {k}": run.domains.labels == k for k in range(len(run.domains) if run.domains else 0)}
     for name, own in named.items():
         if own.sum() > 2 and not any(torch.equal(own, other) for other in out.values()): out[name] = own
