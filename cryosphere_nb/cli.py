@@ -703,7 +703,7 @@ def halves_options(parser):
 def missed_options(parser):
     run_options(parser)
     particles_options(parser)
-    parser.add_argument("--region", type=named_region, action="append", default=[], metavar="NAME=SELECTION", help="residues to ask for, such as loop=A:50-80 or arm=A:1-29,60-121 ; may be given several times (default: the molecule, each chain and each domain)")
+    parser.add_argument("--region", type=named_region, action="append", default=[], metavar="NAME=SELECTION", help="residues to ask for, such as loop=A:50-80 or arm=A:1-29,60-121; may be given several times (default: the molecule, each chain and each domain)")
     parser.add_argument("--most", type=option_reader(int, least=1), default=2000, metavar="INT", help="images to ask (default: 2000)")
 
 def input_options(parser):

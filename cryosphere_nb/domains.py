@@ -302,9 +302,8 @@ def _open_borders(squares, labels, base, chain): # (D, R) Å², (R,), (D,) Å²,
         out.append((at, at - run(left), at + run(right)))
     return out
 
-def _turn(x, y, a, b): # (P, R, 3) twice, two masks (R,)
-    "Turn of two bodies against each other, degrees, root mean square over pairs."
-    A, B = (superpose(x[:, own], y[:, own])[0] for own in (a, b))
+def _angle(A, B): # (P, 3, 3) turns of two bodies
+    "By how much they turn against each other, degrees, root mean square over pairs."
     return float(roma.rotmat_geodesic_distance(A, B).rad2deg().square().mean().sqrt())
 
 def border_sharpness(coords:Tensor, # (N, R, 3), Å
@@ -322,8 +321,9 @@ def border_sharpness(coords:Tensor, # (N, R, 3), Å
         halves.append((near, own & ~near))
     (near_a, far_a), (near_b, far_b) = halves
     if min(int(h.sum()) for pair in halves for h in pair) < 3: return float("nan") # no half to turn
-    ends = _turn(x, y, far_a, far_b)
-    return _turn(x, y, near_a, near_b)/ends if ends >= LEAST_TURN else float("nan")
+    turn = lambda own: superpose(x[:, own], y[:, own])[0]
+    ends = _angle(turn(far_a), turn(far_b))
+    return _angle(turn(near_a), turn(near_b))/ends if ends >= LEAST_TURN else float("nan")
 
 def find_domains(source, # (N, R, 3) structures, Å; or a run
                  labels:Tensor|None=None, # (R,) segments; a run has its own
@@ -342,16 +342,14 @@ def find_domains(source, # (N, R, 3) structures, Å; or a run
     while refine and len(found.unique()) < last: # pieces whose borders were wrong may be one body once they are right
         last = len(found.unique())
         found = without_islands(refine_borders(coords, found, pairs=pairs), structure.residues.chain)
-        again = merge_tree(coords, found, pairs, m)
-        if n is None and again.steps(): tree, found = again, without_islands(again.cut(), structure.residues.chain)
+        if n is None and (again := merge_tree(coords, found, pairs, m)).steps(): tree, found = again, without_islands(again.cut(), structure.residues.chain)
     D = int(found.max()) + 1
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     size, sums = torch.bincount(found), body_sums(x, y, found)
     E = rigid_misfit(sums)
     turn = [superpose(x[:, found == k], y[:, found == k])[0] for k in range(D)]
-    angle = lambda k: float(roma.rotmat_geodesic_distance(turn[0], turn[k]).rad2deg().square().mean().sqrt())
     between = _all_relative(sums, E, list(range(D)), "domain")
-    table = pd.DataFrame([dict(residues=residue_ranges(structure, (found == k).numpy()), n=int(size[k]), within_a=float((E[k]/size[k]).clamp(min=2*m**2).sqrt()), between_a=float(between.iloc[0, k]), turn_deg=angle(k)) for k in range(D)]).rename_axis("domain")
+    table = pd.DataFrame([dict(residues=residue_ranges(structure, (found == k).numpy()), n=int(size[k]), within_a=float((E[k]/size[k]).clamp(min=2*m**2).sqrt()), between_a=float(between.iloc[0, k]), turn_deg=_angle(turn[0], turn[k])) for k in range(D)]).rename_axis("domain")
     base, name = torch.maximum(E, size*max(2*m**2, LEAST_A**2)), structure.labels
     rows = [dict(index=at, residue=name[at], before=int(found[at - 1]), after=int(found[at]), first=name[low], last=name[high], n_open=high - low, sharp=border_sharpness(coords, found, at, pairs)) for at, low, high in (_open_borders(following(coords, found, pairs).square(), found, base, structure.residues.chain) if D > 1 else ())]
     return Domains(found, structure, tree, between, table, pd.DataFrame(rows, columns=["index", "residue", "before", "after", "first", "last", "n_open", "sharp"]))

@@ -74,9 +74,9 @@ class MissedMotion:
         "In words."
         lines = []
         for name, r in self.table.iterrows():
-            if np.isinf(r.high_a): lines.append(f"{name} moves by {r.low_a:.2g} Å or more in these images, and the run does not show it (it shows {round(r.shown_a, 2):.2g} Å).")
-            elif name in self.names: lines.append(f"{name} moves by {r.missed_a:.2g} Å ({r.low_a:.2g} to {r.high_a:.2g} Å) in these images that the run does not show (it shows {round(r.shown_a, 2):.2g} Å).")
-            else: lines.append(f"{name}: nothing missed that could be told apart from nothing, up to {r.high_a:.2g} Å (the run shows {round(r.shown_a, 2):.2g} Å).")
+            if name not in self.names: lines.append(f"{name}: nothing missed that could be told apart from nothing, " + ("but these images set no limit to it" if np.isinf(r.high_a) else f"up to {r.high_a:.2g} Å") + f" (the run shows {round(r.shown_a, 2):.2g} Å).")
+            elif np.isinf(r.high_a): lines.append(f"{name} moves by {r.low_a:.2g} Å or more in these images, and the run does not show it (it shows {round(r.shown_a, 2):.2g} Å).")
+            else: lines.append(f"{name} moves by {r.missed_a:.2g} Å ({r.low_a:.2g} to {r.high_a:.2g} Å) in these images that the run does not show (it shows {round(r.shown_a, 2):.2g} Å).")
             if r.offset_a > max(0.5, r.high_a): lines.append(f"{name} is {r.offset_a:.2g} Å off in all images alike.")
         return "\n".join(lines)
     def __repr__(self): return self.summary
@@ -111,12 +111,11 @@ def ask_regions(g:Tensor, H:Tensor, # of `region_scores`
     G, moving = (g.shape[1] - L)//6, {}
     own = lambda k: range(L + 6*k, L + 6*k + 6)
     while True:
-        prior = H.new_zeros(H.shape[1]); found = []
-        for k, tau in moving.items(): prior[list(own(k))] = 6/tau**2
+        found = []
         for k in range(G):
-            held = [i for i in (*range(L), *(i for m in moving if m != k for i in own(m)))]
-            scores = integrate_out(g, H + torch.diag(prior), own(k), held)
-            if k in moving: scores = scores[0], scores[1] - torch.eye(6).double()*(6/moving[k]**2) # its own spread is asked for, not given
+            prior, others = H.new_zeros(H.shape[1]), [m for m in moving if m != k] # its own spread is asked for, not given
+            for m in others: prior[list(own(m))] = 6/moving[m]**2
+            scores = integrate_out(g, H + torch.diag(prior), own(k), [*range(L), *(i for m in others for i in own(m))])
             evidence, mu = zip(*(spread_evidence(*scores, float(t)) for t in SPREADS))
             evidence = torch.stack(evidence)
             found.append((limits(evidence) | dict(offset_a=float(mu[int(evidence.argmax())].norm())), evidence))

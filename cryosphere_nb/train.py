@@ -354,7 +354,7 @@ class Run:
         for j, (own, std) in enumerate(moving):
             u = std/6**0.5*self._own_noise(rows, seed, 2 + j, (k, 6))
             x = x + torch.einsum("bm,bmrc->brc", u.flatten(0, 1), rigid_modes(x.flatten(0, 1), own)).view_as(x)
-        return x if len(wanted) == len(beads) else x[:, :, wanted]
+        return x[:, :, wanted] if moving else x
 
     def _own_noise(self, rows, seed, kind, shape, beads=slice(None)): # (n, *shape) standard normal numbers; an image and a bead have their own, in whatever company
         return torch.stack([torch.randn(shape, generator=generator((seed*2**32 + int(i) + kind*2**56) % 2**63))[:, beads] for i in rows])
