@@ -169,6 +169,7 @@ def render_stack(name:str, # of `STACKS`
                  n:int, # images
                  seed:int, # of everything random
                  folder=None, # where clean images are kept
+                 device="cpu", # where they are rendered
                 ) -> tuple[Simulation, np.ndarray]: # the simulation without noise, and its images (n, D, D)
     "Draw what is random and render the clean images, once."
     recipe = STACKS[name]
@@ -180,7 +181,7 @@ def render_stack(name:str, # of `STACKS`
     if file and file.is_file():
         clean, some = np.load(file), np.linspace(0, n - 1, 4).astype(int)
         if clean.shape == (n, recipe.box, recipe.box) and np.allclose(clean[some], simulation.clean(some), atol=1e-3*clean[some].std()): return simulation, clean
-    clean = simulation.clean().numpy()
+    clean = simulation.clean(device=device).numpy()
     if file:
         with write_atomic(file) as tmp: np.save(tmp, clean)
     return simulation, clean
@@ -191,11 +192,12 @@ def make_stack(name:str, # of `STACKS`
                n_unseen:int=1000, # images kept apart
                seed:int=1, # of everything random
                folder=None, # keep clean images here, for other processes
+               device="cpu", # where images are rendered
               ) -> BenchmarkStack:
     "A stack of `STACKS` at this signal-to-noise ratio, in memory."
     if name not in STACKS: raise InputError("make_stack, name", repr(name), "one of " + ", ".join(STACKS))
     if not 0 < snr < float("inf"): raise InputError("make_stack, snr", snr, "a positive number")
-    simulation, clean = render_stack(name, n + n_unseen, seed, folder)
+    simulation, clean = render_stack(name, n + n_unseen, seed, folder, device)
     signal = 1. if STACKS[name].empty else float(np.mean([c.var(axis=(-2, -1), ddof=1).mean() for c in np.array_split(clean[:n], max(1, n//500))]))
     simulation = replace(simulation, noise_std=(signal/snr)**0.5, snr=snr)
     images = clean.copy()

@@ -256,17 +256,20 @@ class Simulation:
     def clean(self,
               indices=None, # rows; all by default
               chunk:int=8, # images at a time
-             ) -> Tensor: # (n, D, D)
+              device="cpu", # where they are rendered
+             ) -> Tensor: # (n, D, D), on the CPU
         "The images without noise."
         atoms, electrons, sigma = scatterers(self.structure, self.scattering)
+        there = lambda v: v.to(device)
+        frames, electrons, owner = there(self.frames[:, atoms]), there(electrons), there(self.structure.residue_of_atom[atoms])
         sign = {"light": 1., "dark": -1.}[self.contrast]
         rows = self._rows(indices)
         out = torch.empty(len(rows), self.box, self.box)
         for start in range(0, len(rows), chunk):
             i = rows[start:start + chunk]
-            posed, a = pose_points(self.frames[self.states[i]][:, atoms], self.R[i], self.shift[i]), self.pixel_size[i]
-            present = electrons if self.lacking is None else electrons*~(self.lacking[i][:, None] & self.subunit[self.structure.residue_of_atom[atoms]])
-            F = point_half_plane(posed, present, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)*ctf_half_plane(self.ctf[i], self.box, a)
+            posed, a = pose_points(frames[there(self.states[i])], there(self.R[i]), there(self.shift[i])), there(self.pixel_size[i])
+            present = electrons if self.lacking is None else electrons*~(there(self.lacking[i])[:, None] & there(self.subunit)[owner])
+            F = point_half_plane(posed, present, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)*ctf_half_plane(there(self.ctf[i]), self.box, a)
             out[start:start + chunk] = ifft2c(sign*F, self.box)
         return out
 
