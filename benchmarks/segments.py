@@ -8,7 +8,8 @@
 
 Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are compared with the true bodies of the stack; where
 there are none that clear, with the domains of the true structures, found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE,
-NMP and LID as published, too. Rows are added to results/segments.json."""
+NMP and LID as published, too, and with what follows their motions (each residue given to the published
+body whose motion takes it nearest to where it goes). Rows are added to results/segments.json."""
 import argparse, contextlib, itertools, tempfile
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cryosphere_nb.benchmarks import STACKS, make_stack, mark, posterior_coverag
 from cryosphere_nb.core import generator
 from cryosphere_nb.learner import Callback
 from cryosphere_nb.domains import find_domains
+from cryosphere_nb.geometry import apply_rigid, superpose
 from cryosphere_nb.measures import agreement, annotated
 from cryosphere_nb.metrics import pearson, principal_motions
 from cryosphere_nb.missed import missed_motion
@@ -41,6 +43,14 @@ def within_chains(borders, structure) -> list: # indices
     "Those that are not at the start of a chain."
     chain = structure.residues.chain.tolist()
     return [int(e) for e in borders if chain[e] == chain[e - 1]]
+
+def followed(movie, labels) -> torch.Tensor: # movie (F, R, 3); bodies (R,) -> (R,)
+    "Each residue given to the body whose rigid motion between the two ends of a movie takes it nearest to where it goes."
+    a, b, off = movie[0], movie[-1], []
+    for k in range(int(labels.max()) + 1):
+        own = labels == k
+        off.append((apply_rigid(a, *superpose(a[own], b[own])) - b).norm(dim=1))
+    return torch.stack(off).argmin(0)
 
 def bodies_found(stack, coords, true) -> dict: # recovered (n, R, 3)
     "Of each true body: Pearson's r along its own first motion, and RMSD in Å."
@@ -88,7 +98,10 @@ def segments_row(stack, run) -> dict:
     groups = groups_of(stack, true)
     columns, moving = missed_of(stack, run, groups)
     row |= columns | dict(covered=residue_coverage(stack, run, groups), covered_moving=residue_coverage(stack, run, groups, moving) if moving else "", batch_size=run.config.batch_size, epochs=run.config.epochs)
-    if stack.name in PUBLISHED: row["ari_published"] = float(agreement(d.labels, annotated(stack.nominal, PUBLISHED[stack.name])).ari)
+    if stack.name in PUBLISHED:
+        bodies = annotated(stack.nominal, PUBLISHED[stack.name])
+        row["ari_published"] = float(agreement(d.labels, bodies).ari)
+        row["ari_followed"] = float(agreement(d.labels, followed(stack.movie, bodies)).ari)
     return row
 
 class Trace(Callback):
