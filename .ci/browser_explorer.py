@@ -1,6 +1,7 @@
 """The explorer's page in a real browser: click, path, lasso, sliders, downloads, compared with what Python says.
 
-`test_explorer(page, folder)` takes a Playwright page (any browser; with a local 3Dmol.js in `CRYOSPHERE_3DMOL_JS` the molecule in the viewer is checked, too) and an empty folder. By hand: `python .ci/browser_explorer.py [CHROMIUM]`.
+`test_explorer(page, folder)` takes a Playwright page (any browser; with a local 3Dmol.js in `CRYOSPHERE_3DMOL_JS` the
+molecule in the viewer is checked, too) and an empty folder. By hand: `python .ci/browser_explorer.py [CHROMIUM]`.
 """
 import importlib.util, os, sys, tempfile
 from pathlib import Path
@@ -17,7 +18,8 @@ root = Path(__file__).resolve().parent.parent
 def untrained_run(n, folder):
     "A run with random decoder and latents, as the benchmark has it."
     spec = importlib.util.spec_from_file_location("benchmark_explorer", root/"benchmarks/explorer.py")
-    benchmark = importlib.util.module_from_spec(spec); spec.loader.exec_module(benchmark)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
     return benchmark.untrained_run(n, folder, copies=1)
 
 def near(found, want, what, atol=1e-3):
@@ -27,14 +29,16 @@ def near(found, want, what, atol=1e-3):
 
 def drag(page, points):
     "Press at the first point, move along all, release at the last."
-    page.mouse.move(*points[0]); page.mouse.down()
+    page.mouse.move(*points[0])
+    page.mouse.down()
     for p in points[1:]: page.mouse.move(*p)
     page.mouse.up()
 
 def test_explorer(page, folder) -> None:
     folder = Path(folder)
     run = untrained_run(1500, folder)
-    latents = run.latents.clone(); latents[[3, 700]] = torch.nan # two images were skipped
+    latents = run.latents.clone()
+    latents[[3, 700]] = torch.nan # two images were skipped
     run = type(run)(**{**vars(run), "latents": latents})
     land = landscape(run, values={"first latent": latents[:, 0], "kind": np.arange(1500) % 3}, star=())
     explorer.LATER = 1000 # as a large page does: what is not shown at first stands behind the code
@@ -44,7 +48,8 @@ def test_explorer(page, folder) -> None:
     path = save_page(folder/"explorer.html", "Explorer", view, overwrite=True)
     rows = np.array([i for i in range(1500) if i not in (3, 700)])
     atoms, owner, _ = drawn_atoms(run.nominal, scene(run.nominal, run.segments))
-    decode = lambda z: (run.model.decode(torch.as_tensor(z, dtype=torch.float32)[None], atoms - run.offset, torch.as_tensor(owner)) + run.offset)[0].numpy()
+    decode = lambda z: (run.model.decode(torch.as_tensor(z, dtype=torch.float32)[None], atoms - run.offset,
+                                         torch.as_tensor(owner)) + run.offset)[0].numpy()
 
     errors = []
     page.on("pageerror", lambda e: errors.append(str(e)))
@@ -65,7 +70,8 @@ def test_explorer(page, folder) -> None:
     assert f"image {row} · first latent: " in page.locator(".csx-info").inner_text()
     if local:
         page.wait_for_function("cryosphereExplorer.placed > 1")
-        near(state("s.viewer.getModel().selectedAtoms({}).map(a => [a.x, a.y, a.z])"), decode(latents[row]), "atoms of the viewer")
+        near(state("s.viewer.getModel().selectedAtoms({}).map(a => [a.x, a.y, a.z])"), decode(latents[row]),
+             "atoms of the viewer")
 
     box = page.locator(".csx-over").bounding_box()
     at = lambda u, v: (box["x"] + u*box["width"], box["y"] + v*box["height"])
@@ -86,17 +92,20 @@ def test_explorer(page, folder) -> None:
     drag(page, polygon)
     selected = state("s.selected()")
     edges = np.linspace(polygon, np.roll(polygon, -1, 0), 40).reshape(-1, 2)
-    outline = np.min([np.hypot(*(pixels - q).T) for q in edges], axis=0) # pixels from the outline, where the browser may cut a corner
+    # pixels from the outline, where the browser may cut a corner
+    outline = np.min([np.hypot(*(pixels - q).T) for q in edges], axis=0)
     inside = Polygon(polygon).contains_points(pixels)
     surely, maybe = set(rows[inside & (outline > 2)].tolist()), set(rows[inside | (outline <= 2)].tolist())
-    assert len(surely) > 50 and surely <= set(selected) <= maybe, f"the lasso caught {len(selected)} images, {len(surely)} to {len(maybe)} lie in it"
+    assert len(surely) > 50 and surely <= set(selected) <= maybe, (
+        f"the lasso caught {len(selected)} images, {len(surely)} to {len(maybe)} lie in it")
     assert f"{len(selected):,} of 1,498 images" in page.locator(".csx-number").inner_text()
     with page.expect_download() as download: page.locator(".csx-save").click()
     download.value.save_as(folder/"selection.txt")
     assert read_rows(folder/"selection.txt", 1500).tolist() == selected
     page.locator(".csx-typical").click()
     mean = latents[selected].mean(0)
-    assert rows[state("s.shown")] == selected[int((latents[selected] - mean).norm(dim=1).argmin())], "the typical image is the one nearest to the mean"
+    assert rows[state("s.shown")] == selected[int((latents[selected] - mean).norm(dim=1).argmin())], (
+        "the typical image is the one nearest to the mean")
     page.locator(".csx-color").select_option(label="kind")
     page.locator(".csx-chip").nth(1).click()
     assert state("s.selected()") == [i for i in rows.tolist() if i % 3 == 1], "a chip of the legend selects its class"
@@ -108,14 +117,19 @@ def test_explorer(page, folder) -> None:
     slider = page.locator(".csx-axis-0")
     slider.evaluate("(e) => { e.value = Number(e.max); e.dispatchEvent(new Event('input')); }")
     after = np.array(state("s.latent"))
-    axis = np.linalg.svd(latents[rows].double().numpy() - latents[rows].double().numpy().mean(0), full_matrices=False)[2][0]
-    assert np.abs(np.abs((after - before) @ axis) - np.linalg.norm(after - before)).max() < 1e-4, "the slider moves along the principal axis"
+    axis = np.linalg.svd(latents[rows].double().numpy() - latents[rows].double().numpy().mean(0),
+                         full_matrices=False)[2][0]
+    assert np.abs(np.abs((after - before) @ axis) - np.linalg.norm(after - before)).max() < 1e-4, (
+        "the slider moves along the principal axis")
     near(state("Array.from(s.coordinates)"), decode(after), "structure off the data")
     assert "free latent" in page.locator(".csx-info").inner_text() and state("s.shown") is None
     page.locator(".csx-map").select_option(label="PC 1, 3")
     assert state("s.map") == "PC 1, 3" and np.abs(np.array(state("s.pixel(5)"))[1] - pixels[5, 1]) > 0.01
 
-    (folder/"cell.html").write_text(f"<!DOCTYPE html><meta charset='utf-8'>{explore(run, land, js=viewer_script())._repr_html_()}", encoding="utf-8") # as a notebook shows it
+    # as a notebook shows it
+    (folder/"cell.html").write_text(
+        f"<!DOCTYPE html><meta charset='utf-8'>{explore(run, land, js=viewer_script())._repr_html_()}",
+        encoding="utf-8")
     page.goto((folder/"cell.html").as_uri())
     frame = page.frame_locator("iframe.cryosphere-explorer")
     frame.locator(".csx-info").wait_for()
@@ -124,10 +138,14 @@ def test_explorer(page, folder) -> None:
 
 if __name__ == "__main__":
     from playwright.sync_api import sync_playwright
-    arguments = "--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
+    arguments = ("--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle "
+                 "--use-angle=swiftshader --enable-unsafe-swiftshader").split()
     with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
-        browser = p.chromium.launch(executable_path=sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/chromium", args=arguments)
-        page = browser.new_page(viewport=dict(width=1200, height=900)); page.set_default_timeout(900_000)
+        browser = p.chromium.launch(executable_path=sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/chromium",
+                                    args=arguments)
+        page = browser.new_page(viewport=dict(width=1200, height=900))
+        page.set_default_timeout(900_000)
         test_explorer(page, tmp)
         browser.close()
-    print("passed" + ("" if os.environ.get("CRYOSPHERE_3DMOL_JS") else ", without the viewer: CRYOSPHERE_3DMOL_JS is not set"))
+    print("passed" + ("" if os.environ.get("CRYOSPHERE_3DMOL_JS")
+                      else ", without the viewer: CRYOSPHERE_3DMOL_JS is not set"))

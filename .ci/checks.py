@@ -1,6 +1,7 @@
 """All the checks behind `make test`, in order; the last line counts them.
 
-Checks that would change files work on a copy of the project in a temporary folder, so that a failing check leaves the checkout as it was.
+Checks that would change files work on a copy of the project in a temporary folder, so that a failing check leaves the
+checkout as it was.
 `checks.py --notebook PATH` is how the notebooks are run: each in a process of its own, by nbdev's `test_nb`.
 """
 import difflib, importlib.util, json, os, re, shutil, signal, subprocess, sys, sysconfig, tempfile, time
@@ -9,9 +10,10 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 package, bin_folder = "cryosphere_nb", Path(sys.executable).parent
-n_workers, notebook_seconds, fuzz_seconds, browser_seconds, notebook_bytes, nbs_bytes = 2, 600, 900, 1800, 1_000_000, 15_000_000
-# One thread per process: two notebooks share two cores, and results do not depend on the number of cores. OpenMP reads this when torch is imported,
-# so it has to be in the environment of the process, not set by it.
+n_workers, notebook_seconds, fuzz_seconds, browser_seconds, notebook_bytes, nbs_bytes = (
+    2, 600, 900, 1800, 1_000_000, 15_000_000)
+# One thread per process: two notebooks share two cores, and results do not depend on the number of cores. OpenMP reads
+# this when torch is imported, so it has to be in the environment of the process, not set by it.
 one_thread = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "IN_TEST")} | one_thread
 
@@ -23,14 +25,19 @@ class Skipped(Exception):
 
 def command(*args, cwd=root, **kw):
     "Run a command; its output is shown if it fails."
-    done = subprocess.run([str(a) for a in args], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", **kw)
-    if done.returncode: raise Failed(f"{Path(str(args[0])).name} ended with code {done.returncode}\n{done.stdout}")
+    done = subprocess.run([str(a) for a in args], cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", **kw)
+    if done.returncode:
+        raise Failed(f"{Path(str(args[0])).name} ended with code {done.returncode}\n{done.stdout}")
     return done.stdout
 
 def copy_project(folder):
     "The project's files in `folder`, without environment, history and generated folders."
-    for name in "settings.ini", "setup.py", "pyproject.toml", "_quarto.yml", "README.md", "LICENSE": shutil.copy2(root/name, folder/name)
-    for name in "nbs", package: shutil.copytree(root/name, folder/name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "nbdev.yml"))
+    for name in "settings.ini", "setup.py", "pyproject.toml", "_quarto.yml", "README.md", "LICENSE":
+        shutil.copy2(root/name, folder/name)
+    for name in "nbs", package:
+        shutil.copytree(root/name, folder/name, symlinks=True,
+                        ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "nbdev.yml"))
     return folder
 
 def notebooks(folder=root):
@@ -41,7 +48,8 @@ def notebooks(folder=root):
 def differences(old, new, names):
     "Unified diffs, some lines each, of the files that differ between two folders."
     read = lambda p: p.read_text(encoding="utf-8").splitlines() if p.exists() else []
-    return {n: "\n".join(list(difflib.unified_diff(read(old/n), read(new/n), f"{n} (as it is)", f"{n} (as it should be)", lineterm="", n=1))[:30])
+    return {n: "\n".join(list(difflib.unified_diff(read(old/n), read(new/n), f"{n} (as it is)",
+                                                   f"{n} (as it should be)", lineterm="", n=1))[:30])
             for n in names if read(old/n) != read(new/n)}
 
 # ---------------------------------------------------------------- 1. notebooks and package in step
@@ -54,14 +62,19 @@ def check_clean(copy):
 
 def check_stored(copy):
     "notebooks are stored with results, without errors and without widgets, each below 1 MB, all of nbs/ below 15 MB"
-    bad, total = [], sum(p.stat().st_size for p in (root/"nbs").rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts)
+    bad, total = [], sum(p.stat().st_size for p in (root/"nbs").rglob("*")
+                         if p.is_file() and ".ipynb_checkpoints" not in p.parts)
     if total > nbs_bytes: bad.append(f"nbs/: {total/1e6:.1f} MB")
     for p in notebooks():
         code = [c for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
         outputs = [o for c in code for o in c["outputs"]]
-        if any(o["output_type"] == "error" for o in outputs): bad.append(f"{p.name}: a stored output is an error")
-        if any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs): bad.append(f"{p.name}: a widget is stored, which is a bar that stands still for a reader (run it with TQDM_DISABLE=1)")
-        if len(code) > 6 and not outputs: bad.append(f"{p.name}: no stored output; a reader of the site would see nothing")
+        if any(o["output_type"] == "error" for o in outputs):
+            bad.append(f"{p.name}: a stored output is an error")
+        if any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs):
+            bad.append(f"{p.name}: a widget is stored, which is a bar that stands still for a reader "
+                       "(run it with TQDM_DISABLE=1)")
+        if len(code) > 6 and not outputs:
+            bad.append(f"{p.name}: no stored output; a reader of the site would see nothing")
         if p.stat().st_size > notebook_bytes: bad.append(f"{p.name}: {p.stat().st_size/1e6:.1f} MB")
     if bad: raise Failed("\n".join(bad))
 
@@ -90,14 +103,17 @@ def check_wheel(copy):
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
         source, wheels, venv = tmp/"source", tmp/"wheels", tmp/"venv"
-        source.mkdir(); copy_project(source)
-        command(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, source)
+        source.mkdir()
+        copy_project(source)
+        command(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+                "--wheel-dir", wheels, source)
         wheel, = wheels.glob("*.whl")
         command(sys.executable, "-m", "venv", "--without-pip", venv)
         command(sys.executable, "-m", "pip", "--python", venv, "install", "--quiet", "--no-deps", "--no-index", wheel)
-        # Dependencies come from this environment's site-packages, through a path file: they were installed from the same constraints minutes ago, and
-        # 2 GB are not installed twice. The package itself cannot come that way: Python does not read path files (and so not the editable install's) in a
-        # folder that a path file adds. The script below verifies it.
+        # Dependencies come from this environment's site-packages, through a path file: they were installed from the
+        # same constraints minutes ago, and 2 GB are not installed twice. The package itself cannot come that way:
+        # Python does not read path files (and so not the editable install's) in a folder that a path file adds. The
+        # script below verifies it.
         site = Path(sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)}))
         (site/"dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         names = [f"{package}.{p.stem}" for p in sorted((root/package).glob("*.py")) if not p.stem.startswith("_")]
@@ -111,7 +127,8 @@ from {package}.train import fit
 assert callable(fit)
 """
         command(venv/"bin/python", "-I", "-c", script, cwd=tmp)
-        if "usage" not in command(venv/"bin/cryosphere-nb", "--help", cwd=tmp).lower(): raise Failed("cryosphere-nb --help prints no usage")
+        if "usage" not in command(venv/"bin/cryosphere-nb", "--help", cwd=tmp).lower():
+            raise Failed("cryosphere-nb --help prints no usage")
 
 # ---------------------------------------------------------------- 4. the notebooks themselves
 
@@ -127,23 +144,30 @@ def notebook_worker(path):
     left_out = [c for c in code if flags & set(getattr(c, "directives_", None) or {})]
     skip_all = str(getattr(nb, "frontmatter_", {}).get("skip_exec", False)).lower() == "true"
     passed = skip_all or test_nb(path, skip_flags=flags, basepath=root)[0]
-    print("\n" + json.dumps(dict(passed=bool(passed), skipped=skip_all or (len(code) > 0 and len(left_out) == len(code)), left_out=len(left_out))), flush=True)
+    print("\n" + json.dumps(dict(passed=bool(passed),
+                                 skipped=skip_all or (len(code) > 0 and len(left_out) == len(code)),
+                                 left_out=len(left_out))), flush=True)
 
 def run_notebook(path):
     "Run one notebook in a process of its own: (status, seconds, text)."
     start = time.time()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log: # a file, not a pipe: a stray child process must not keep us waiting
-        job = subprocess.Popen([sys.executable, __file__, "--notebook", str(path)], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        # a file, not a pipe: a stray child process must not keep us waiting
+        job = subprocess.Popen([sys.executable, __file__, "--notebook", str(path)], cwd=root, env=environment,
+                               stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try: code = job.wait(notebook_seconds)
         except subprocess.TimeoutExpired:
             os.killpg(job.pid, signal.SIGKILL)
             code = f"{job.wait()} (stopped after {notebook_seconds} s)"
-        log.seek(0); text = log.read()
+        log.seek(0)
+        text = log.read()
     try: result = json.loads(text.rstrip().rsplit("\n", 1)[-1])
     except (json.JSONDecodeError, IndexError): result = None
-    if code or not isinstance(result, dict): return "failed", time.time() - start, f"the process ended with code {code}\n{text[-6000:]}"
+    if code or not isinstance(result, dict):
+        return "failed", time.time() - start, f"the process ended with code {code}\n{text[-6000:]}"
     note = f"{result['left_out']} slow cells left out" if result["left_out"] else ""
-    return ("skipped" if result["skipped"] else "passed" if result["passed"] else "failed"), time.time() - start, note if result["passed"] else text[-6000:]
+    return (("skipped" if result["skipped"] else "passed" if result["passed"] else "failed"), time.time() - start,
+            note if result["passed"] else text[-6000:])
 
 # ---------------------------------------------------------------- 5. files that are damaged
 
@@ -151,36 +175,52 @@ def check_fuzz(copy):
     "readers of damaged files: hundreds of mutations for each, and every one is read or refused with an InputError"
     script = root/"benchmarks/fuzz.py"
     if not script.exists(): raise Skipped("there is no benchmarks/fuzz.py")
-    return command(sys.executable, script, "--mutations", "200", "--seed", "0", timeout=fuzz_seconds).strip().rsplit("\n", 1)[-1]
+    return command(sys.executable, script, "--mutations", "200", "--seed", "0",
+                   timeout=fuzz_seconds).strip().rsplit("\n", 1)[-1]
 
 # ---------------------------------------------------------------- 6. what is rendered from them
 
 def check_readme(copy):
     "README.md is what nbs/index.ipynb renders to, and `nbdev_docs` leaves it alone"
     spec = importlib.util.spec_from_file_location("readme", root/".ci/readme.py")
-    readme = importlib.util.module_from_spec(spec); spec.loader.exec_module(readme)
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
     (copy/"README.md").write_text(readme.render(), encoding="utf-8")
     diff = differences(root, copy, [Path("README.md")])
     if diff: raise Failed("run `make readme`:\n" + "\n".join(diff.values()))
-    dead = [l for l in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", (copy/"README.md").read_text(encoding="utf-8")) if not (root/l).exists()]
+    dead = [l for l in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)",
+                                  (copy/"README.md").read_text(encoding="utf-8"))
+            if not (root/l).exists()]
     if dead: raise Failed("README.md links to files that are not there: " + ", ".join(dead))
-    os.utime(copy/"README.md", (0, 0)) # older than every notebook: the one case in which nbdev_docs would have Quarto write another
-    said = command(sys.executable, "-c", "from nbdev.quarto import nbdev_readme; nbdev_readme.__wrapped__(chk_time=True)", cwd=copy)
-    if differences(root, copy, [Path("README.md")]) or "Could not find" not in said: raise Failed(f"nbdev_docs would write README.md; settings.ini, readme_nb, names a notebook that is not there, so that it does not\n{said}")
+    # older than every notebook: the one case in which nbdev_docs would have Quarto write another
+    os.utime(copy/"README.md", (0, 0))
+    said = command(sys.executable, "-c",
+                   "from nbdev.quarto import nbdev_readme; nbdev_readme.__wrapped__(chk_time=True)", cwd=copy)
+    if differences(root, copy, [Path("README.md")]) or "Could not find" not in said:
+        raise Failed("nbdev_docs would write README.md; settings.ini, readme_nb, names a notebook that is not there, "
+                     f"so that it does not\n{said}")
 
 def check_docs(copy):
-    "the documentation site's sources build: nbdev prepares every notebook for Quarto; the sidebar that is stored is up to date"
+    ("the documentation site's sources build: nbdev prepares every notebook for Quarto; "
+     "the sidebar that is stored is up to date")
     if (copy/".git").exists(): raise Failed(f"{copy} is a repository, not a copy: it is not removed")
-    shutil.rmtree(copy); copy.mkdir(); copy_project(copy); shutil.copytree(root/".ci", copy/".ci", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(copy)
+    copy.mkdir()
+    copy_project(copy)
+    shutil.copytree(root/".ci", copy/".ci", ignore=shutil.ignore_patterns("__pycache__"))
     command(sys.executable, ".ci/docs.py", "--prepare", cwd=copy)
     diff = differences(root, copy, [Path("nbs/sidebar.yml")])
     if diff: raise Failed("run `make export`:\n" + "\n".join(diff.values()))
 
 def check_links(copy):
-    "every link of the site leads somewhere: pages, anchors, images, repository, Colab, names of the package, sidebar; and Quarto gets its text in lines"
+    ("every link of the site leads somewhere: pages, anchors, images, repository, Colab, names of the package, "
+     "sidebar; and Quarto gets its text in lines")
     if not (copy/"_proc").is_dir(): raise Failed("the site's sources were not prepared")
-    for name in "benchmarks", "CONTRIBUTING.md", "CHANGELOG.md", ".github", "Makefile": # what pages may link to in the repository
-        if (root/name).is_dir(): shutil.copytree(root/name, copy/name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".env"))
+    # what pages may link to in the repository
+    for name in "benchmarks", "CONTRIBUTING.md", "CHANGELOG.md", ".github", "Makefile":
+        if (root/name).is_dir():
+            shutil.copytree(root/name, copy/name, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("__pycache__", ".env"))
         else: shutil.copy2(root/name, copy/name)
     return command(sys.executable, ".ci/links.py", cwd=copy).strip()
 
@@ -188,10 +228,15 @@ def check_links(copy):
 
 def check_browser(copy):
     "the viewers in headless Chromium: pages open, play, slide and turn, and no name runs as a script"
-    try: done = subprocess.run([sys.executable, ".ci/browser.py"], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", timeout=browser_seconds)
-    except subprocess.TimeoutExpired as e: raise Failed(f"stopped after {browser_seconds} s\n{(e.stdout or b'').decode(errors='replace')}")
+    try:
+        done = subprocess.run([sys.executable, ".ci/browser.py"], cwd=root, env=environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
+                              timeout=browser_seconds)
+    except subprocess.TimeoutExpired as e:
+        raise Failed(f"stopped after {browser_seconds} s\n{(e.stdout or b'').decode(errors='replace')}")
     if done.returncode == 77: raise Skipped(done.stdout.strip().rsplit("\n", 1)[-1])
-    if done.returncode: raise Failed(f"`.ci/browser.py NAME --pictures FOLDER` runs one page and leaves pictures\n{done.stdout}")
+    if done.returncode:
+        raise Failed(f"`.ci/browser.py NAME --pictures FOLDER` runs one page and leaves pictures\n{done.stdout}")
     return " ".join(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("passed"))
 
 # ---------------------------------------------------------------- run and count
@@ -202,13 +247,16 @@ def main():
     def report(status, seconds, title, text=""):
         count[status] += 1
         if status == "failed": failures.append(title)
-        print(f"{status.upper() if status == 'failed' else status:8}{seconds:6.1f} s  {title}" + (f"  ({text})" if text and status != "failed" else ""), flush=True)
+        print(f"{status.upper() if status == 'failed' else status:8}{seconds:6.1f} s  {title}"
+              + (f"  ({text})" if text and status != "failed" else ""), flush=True)
         if status == "failed" and text: print("    " + text.strip().replace("\n", "\n    "), flush=True)
     def check(f, copy):
         start = time.time()
         try: note = f(copy)
         except Skipped as e: report("skipped", time.time() - start, f.__doc__, str(e))
-        except Exception as e: report("failed", time.time() - start, f.__doc__, str(e) if isinstance(e, Failed) else f"{type(e).__name__}: {e}")
+        except Exception as e:
+            report("failed", time.time() - start, f.__doc__,
+                   str(e) if isinstance(e, Failed) else f"{type(e).__name__}: {e}")
         else: report("passed", time.time() - start, f.__doc__, note or "")
     with tempfile.TemporaryDirectory() as tmp:
         copy = copy_project(Path(tmp))

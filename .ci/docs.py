@@ -1,11 +1,14 @@
-"""Prepare the notebooks for Quarto, as `nbdev_docs` does, and render the site if Quarto is installed. Never tries to install it.
+"""Prepare the notebooks for Quarto, as `nbdev_docs` does, and render the site if Quarto is installed. Never tries to
+install it.
 
     .ci/docs.py              the site: sources in _proc, pages in _docs if there is Quarto
     .ci/docs.py --prepare    the sources only
     .ci/docs.py --refresh    only what is kept in the repository: nbs/sidebar.yml and the output of nbs/api.ipynb
 
-Beyond what nbdev does: the sidebar in reading order; members of classes below their documentation, so that links such as `Run.prepare` find them; links between pages relative, so that a preview stays in the preview; `name(argument)` linked like
-`name`; on every page with code a link that opens its notebook in Colab; and all text in lists of lines: of a text in one piece Quarto makes lines without line feeds, and joins them.
+Beyond what nbdev does: the sidebar in reading order; members of classes below their documentation, so that links such
+as `Run.prepare` find them; links between pages relative, so that a preview stays in the preview; `name(argument)`
+linked like `name`; on every page with code a link that opens its notebook in Colab; and all text in lists of lines: of
+a text in one piece Quarto makes lines without line feeds, and joins them.
 """
 import ast, json, re, shutil, subprocess, sys, warnings
 from functools import cache
@@ -24,7 +27,8 @@ nbs = root/"nbs"
 
 start = "index", "gallery", "glossary" # pages without a number, in this order; unknown ones come after them
 stories = "ten_minutes", "adenylate_kinase", "relion_cryosparc", "empiar_10180", "empiar_12093"
-decades = {0: "Foundations", 1: "Image formation and model", 2: "Data", 3: "Training", 4: "Analysis"} # chapters by number; later ones are tools
+# chapters by number; later ones are tools
+decades = {0: "Foundations", 1: "Image formation and model", 2: "Data", 3: "Training", 4: "Analysis"}
 folders = {"tutorials": "Tutorials", "paper": "The paper"}
 sections = "Start", "Tutorials", "The paper", *decades.values(), "Tools"
 
@@ -37,7 +41,9 @@ def title(path):
     "A page's title, without its subtitle."
     if path.stem == "index": return "Overview"
     for cell in json.loads((nbs/path).read_text(encoding="utf-8"))["cells"]:
-        if found := re.search(r"^# (.+)$", "".join(cell["source"]), re.M) if cell["cell_type"] == "markdown" else None: return re.sub(r"[`*]", "", found[1]).split(":")[0].strip()
+        if found := (re.search(r"^# (.+)$", "".join(cell["source"]), re.M) if cell["cell_type"] == "markdown"
+                     else None):
+            return re.sub(r"[`*]", "", found[1]).split(":")[0].strip()
     raise SystemExit(f"nbs/{path} has no title")
 
 def section(path):
@@ -55,13 +61,17 @@ def place(path):
 def sidebar():
     "Contents of the sidebar: a section for every part of the book."
     parts = {name: [] for name in sections}
-    for p in sorted(pages(), key=place): parts.setdefault(section(p), []).append(dict(text=title(p), href=p.as_posix()))
-    return dict(website=dict(sidebar=dict(contents=[dict(section=name, contents=items) for name, items in parts.items() if items])))
+    for p in sorted(pages(), key=place):
+        parts.setdefault(section(p), []).append(dict(text=title(p), href=p.as_posix()))
+    return dict(website=dict(sidebar=dict(contents=[
+        dict(section=name, contents=items) for name, items in parts.items() if items])))
 
 def write_sidebar():
     "nbs/sidebar.yml, which Quarto reads besides _quarto.yml."
-    text = "# Written by .ci/docs.py (`make export`): do not edit\n" + yaml.dump(sidebar(), sort_keys=False, allow_unicode=True, width=200)
-    if not (path := nbs/"sidebar.yml").exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
+    text = ("# Written by .ci/docs.py (`make export`): do not edit\n"
+            + yaml.dump(sidebar(), sort_keys=False, allow_unicode=True, width=200))
+    if not (path := nbs/"sidebar.yml").exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 # ---------------------------------------------------------------- reference
 
@@ -71,7 +81,8 @@ def refresh_reference():
     stored = path.read_text(encoding="utf-8")
     names = {f"{room}.{name}" for room, listed in public_names().items() for name in listed}
     if names == set(re.findall(r'<code id=\\"([\w.]+)\\">', stored)): return
-    subprocess.run([sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level", "ERROR", path.name], cwd=nbs, check=True)
+    subprocess.run([sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace",
+                    "--log-level", "ERROR", path.name], cwd=nbs, check=True)
     subprocess.run([Path(sys.executable).parent/"nbdev_clean", "--fname", path], cwd=root, check=True)
 
 @cache
@@ -82,26 +93,33 @@ def public_names():
     found = {}
     for p in sorted((root/get_config().lib_path.name).glob("[!_]*.py")):
         for n in tree(p.stem).body:
-            if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__": found[p.stem] = [x for x in ast.literal_eval(n.value) if not x.startswith("_")]
+            if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__":
+                found[p.stem] = [x for x in ast.literal_eval(n.value) if not x.startswith("_")]
     return found
 
 # ---------------------------------------------------------------- the pages
 
 def members(room, name):
-    "Public methods and properties of a class: (name, arguments, first line of the docstring)."
+    "Public methods and properties of a class: (name, arguments, first paragraph of the docstring)."
     cls = next((n for n in tree(room).body if isinstance(n, ast.ClassDef) and n.name == name), None)
     for f in cls.body if cls else ():
         if not isinstance(f, ast.FunctionDef) or f.name.startswith("_"): continue
         is_property = any("property" in ast.unparse(d) for d in f.decorator_list)
-        arguments = [a.arg for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs if a.arg not in ("self", "cls")]
-        yield f.name, "" if is_property else f"({', '.join(arguments)})", (ast.get_docstring(f) or "").split("\n")[0]
+        arguments = [a.arg for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs
+                     if a.arg not in ("self", "cls")]
+        first = " ".join((ast.get_docstring(f) or "").split("\n\n")[0].split())
+        yield f.name, "" if is_property else f"({', '.join(arguments)})", first
 
 def with_members(text, room):
-    "Documentation of a class, as nbdev shows it, and a table of what the class can do. The anchors are those nbdev's links expect."
+    """Documentation of a class, as nbdev shows it, and a table of what the class can do.
+
+    The anchors are those nbdev's links expect."""
     name = re.search(r"^### (\w+)$", text, re.M)
     rows = list(members(room, name[1])) if name else []
     if not rows: return text
-    return text + f"\n\n| member of `{name[1]}` | |\n|---|---|\n" + "\n".join(f"| [<code>{m}{arguments}</code>]{{#{name[1].lower()}.{m.lower()}}} | {what.replace('|', chr(92) + '|')} |" for m, arguments, what in rows) + "\n"
+    return text + f"\n\n| member of `{name[1]}` | |\n|---|---|\n" + "\n".join(
+        f"| [<code>{m}{arguments}</code>]{{#{name[1].lower()}.{m.lower()}}} | {what.replace('|', chr(92) + '|')} |"
+        for m, arguments, what in rows) + "\n"
 
 def outside_code(text, change):
     "Change the lines of a Markdown text that are not in a block of code."
@@ -119,19 +137,23 @@ def link_calls(line):
     return re.sub(r"(?<!\[)(?<!`)`([A-Za-z_][\w.]*)\([^`]+\)`(?![`\]])", link, line)
 
 def relative_links(text, page):
-    "Links to pages of the published site as relative ones. Private names have no documentation: the link is to their page."
+    """Links to pages of the published site as relative ones.
+
+    Private names have no documentation: the link is to their page."""
     cfg = get_config()
     base = re.escape(f"{cfg.doc_host}{cfg.doc_baseurl}/")
     def link(m):
         anchor = "" if re.search(r"(#|\.)_", m[2] or "") else m[2] or ""
         return "](" + relpath(m[1], page.parent.as_posix()) + anchor + ")"
     text = re.sub(rf"\]\({base}([\w/.-]*\.html)(#[^)\s]*)?\)", link, text)
-    return re.sub(r"\]\(((?![a-z]+:)[^)\s#]*)#([^)\s]+)\)", lambda m: f"]({m[1]}#{m[2].lower()})", text) # Jupyter's anchors keep capitals, pandoc's do not
+    # Jupyter's anchors keep capitals, pandoc's do not
+    return re.sub(r"\]\(((?![a-z]+:)[^)\s#]*)#([^)\s]+)\)", lambda m: f"]({m[1]}#{m[2].lower()})", text)
 
 def colab(page):
     "The line that opens a notebook in Colab."
     cfg = get_config()
-    return (f"[Open in Colab](https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/{cfg.nbs_path.name}/{page.as_posix()}){{.open-in-colab target=\"_blank\"}} "
+    return (f"[Open in Colab](https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/"
+            f"{cfg.nbs_path.name}/{page.as_posix()}){{.open-in-colab target=\"_blank\"}} "
             f"[and first run there]{{.colab-note}} `!pip install git+{cfg.git_url}`{{.colab-note}}")
 
 def lines(text): return text.splitlines(keepends=True) # how notebooks hold text
@@ -139,17 +161,21 @@ def lines(text): return text.splitlines(keepends=True) # how notebooks hold text
 def finish(path, page):
     "Add to a notebook in _proc what nbdev does not."
     nb = json.loads(path.read_text(encoding="utf-8"))
-    room = next((m[1] for c in json.loads((nbs/page).read_text(encoding="utf-8"))["cells"] if (m := re.match(r"#\|\s*default_exp\s+(\w+)", "".join(c["source"])))), None)
+    room = next((m[1] for c in json.loads((nbs/page).read_text(encoding="utf-8"))["cells"]
+                 if (m := re.match(r"#\|\s*default_exp\s+(\w+)", "".join(c["source"])))), None)
     as_text = lambda s: s if isinstance(s, str) else "".join(s)
     for c in nb["cells"]:
-        if c["cell_type"] == "markdown": c["source"] = relative_links(outside_code(as_text(c["source"]), link_calls), page)
+        if c["cell_type"] == "markdown":
+            c["source"] = relative_links(outside_code(as_text(c["source"]), link_calls), page)
         c["source"] = lines(as_text(c["source"]))
         for o in c.get("outputs", []):
             if "text/markdown" not in o.get("data", {}): continue
             text = as_text(o["data"]["text/markdown"])
-            o["data"]["text/markdown"] = lines(relative_links(with_members(text, room) if room and text.startswith("---") else text, page))
+            o["data"]["text/markdown"] = lines(relative_links(
+                with_members(text, room) if room and text.startswith("---") else text, page))
     at = next((i + 1 for i, c in enumerate(nb["cells"]) if c["cell_type"] == "raw"), 0)
-    if any(c["cell_type"] == "code" for c in nb["cells"]): nb["cells"].insert(at, dict(cell_type="markdown", id="open-in-colab", metadata={}, source=[colab(page)]))
+    if any(c["cell_type"] == "code" for c in nb["cells"]):
+        nb["cells"].insert(at, dict(cell_type="markdown", id="open-in-colab", metadata={}, source=[colab(page)]))
     path.write_text(json.dumps(nb, ensure_ascii=False, indent=1), encoding="utf-8")
 
 def prepare():
@@ -165,11 +191,14 @@ def prepare():
 
 def main():
     warnings.simplefilter("error")
-    if "--refresh" in sys.argv: write_sidebar(); return refresh_reference()
+    if "--refresh" in sys.argv:
+        write_sidebar()
+        return refresh_reference()
     proc = prepare()
     print(f"{len(pages(proc))} notebooks ready for Quarto in {proc.name}")
     if "--prepare" in sys.argv: return
-    if not shutil.which("quarto"): return print("Quarto is not installed (https://quarto.org): the site was not rendered")
+    if not shutil.which("quarto"):
+        return print("Quarto is not installed (https://quarto.org): the site was not rendered")
     subprocess.run(["quarto", "render", "--no-cache"], cwd=proc, check=True)
     docs = proc.parent/"_docs"
     shutil.rmtree(docs, ignore_errors=True)

@@ -1,8 +1,11 @@
-"""Does every link of the documentation site lead somewhere? Read from what Quarto would read: _proc, which `.ci/docs.py --prepare` makes.
+"""Does every link of the documentation site lead somewhere? Read from what Quarto would read: _proc, which
+`.ci/docs.py --prepare` makes.
 
     .ci/links.py [FOLDER]     prints what is wrong; exit code 1 if anything is
 
-Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks (`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; and whether text is held in lists of lines.
+Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks
+(`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; and whether text is held in
+lists of lines.
 """
 import json, posixpath, re, sys
 from dataclasses import dataclass, field
@@ -15,8 +18,11 @@ from docs import get_config, public_names, tree
 root = Path(__file__).resolve().parent.parent
 fence = re.compile(r"^(\s*)(```+|~~~+).*?^\s*\2`*\s*$", re.S | re.M)
 # Of Quarto's schema (website, closed): an unknown key stops the rendering.
-website_keys = set("title description favicon site-url site-path repo-url repo-link-target repo-link-rel repo-subdir repo-branch issue-url repo-actions reader-mode search navbar sidebar body-header body-footer margin-header margin-footer "
-                   "page-navigation back-to-top-navigation bread-crumbs page-footer image image-alt comments open-graph twitter-card other-links code-links announcement draft-mode drafts google-analytics cookie-consent llms-txt".split())
+website_keys = set((
+    "title description favicon site-url site-path repo-url repo-link-target repo-link-rel repo-subdir repo-branch "
+    "issue-url repo-actions reader-mode search navbar sidebar body-header body-footer margin-header margin-footer "
+    "page-navigation back-to-top-navigation bread-crumbs page-footer image image-alt comments open-graph twitter-card "
+    "other-links code-links announcement draft-mode drafts google-analytics cookie-consent llms-txt").split())
 
 def joined(source): return source if isinstance(source, str) else "".join(source)
 
@@ -50,7 +56,8 @@ class Page:
         self.anchors |= set(re.findall(r"\]\{#([\w.:-]+)", text)) | set(re.findall(r'\bid="([^"]+)"', text))
         self.code += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
         text = re.sub(r"(?<!`)`[^`\n]+`(?!`)|\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.S)
-        self.links += re.findall(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)", text) + re.findall(r"<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"", text)
+        self.links += (re.findall(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)", text)
+                       + re.findall(r"<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"", text))
 
     def anchor(self, name):
         n = 0
@@ -65,18 +72,21 @@ class Page:
 def imported(text):
     "Rooms and names that a piece of Python imports from the package."
     found = []
-    for room, names in re.findall(r"from cryosphere_nb\.(\w+) import ([\w, ]+)", text): found += [(room, n.split(" as ")[0].strip()) for n in names.split(",")]
+    for room, names in re.findall(r"from cryosphere_nb\.(\w+) import ([\w, ]+)", text):
+        found += [(room, n.split(" as ")[0].strip()) for n in names.split(",")]
     return found
 
 def read_page(path, proc):
     nb = json.loads(path.read_text(encoding="utf-8"))
-    front = next((yaml.safe_load(joined(c["source"]).strip().strip("-")) for c in nb["cells"] if c["cell_type"] == "raw"), {}) or {}
+    front = next((yaml.safe_load(joined(c["source"]).strip().strip("-")) for c in nb["cells"]
+                  if c["cell_type"] == "raw"), {}) or {}
     folder = path.relative_to(proc).parent
     page = Page((folder/front.get("output-file", path.with_suffix(".html").name)).as_posix())
     if not front.get("title"): page.errors.append("no title")
     for c in nb["cells"]:
         for text in (c["source"], *(o.get("data", {}).get("text/markdown", []) for o in c.get("outputs", []))):
-            if not in_lines(text): page.errors.append(f"cell {c.get('id')} holds text that is no list of lines: Quarto would join them")
+            if not in_lines(text):
+                page.errors.append(f"cell {c.get('id')} holds text that is no list of lines: Quarto would join them")
         if c["cell_type"] == "markdown": page.read_markdown(joined(c["source"]))
         for o in c.get("outputs", []):
             if o["output_type"] == "error": page.errors.append("a stored output is an error")
@@ -87,7 +97,9 @@ def read_page(path, proc):
 def check_target(target, page, pages, by_file, proc):
     "What is wrong with a link of a page, or None."
     cfg = get_config()
-    site, blob = f"{cfg.doc_host}{cfg.doc_baseurl}/", rf"(?:{re.escape(cfg.git_url)}|https://colab\.research\.google\.com/github/{cfg.user}/{cfg.repo})/(?:blob|tree)/([^/]+)/([^#]+)"
+    site, blob = (f"{cfg.doc_host}{cfg.doc_baseurl}/",
+                  rf"(?:{re.escape(cfg.git_url)}|https://colab\.research\.google\.com/github/{cfg.user}/{cfg.repo})"
+                  r"/(?:blob|tree)/([^/]+)/([^#]+)")
     if m := re.match(blob, target):
         if m[1] != cfg.branch: return f"branch {m[1]}, expected {cfg.branch}"
         return None if (root/unquote(m[2])).exists() else f"the repository has no {m[2]}"
@@ -102,16 +114,24 @@ def check_target(target, page, pages, by_file, proc):
     if anchor and found and unquote(anchor) not in found.anchors: return f"{found.file} has no #{anchor}"
     if anchor and not found: return "an anchor in a file that is no page"
 
-def check_names(page, names, files=("cif", "pdb", "star", "csv", "png", "html", "json", "toml", "py", "gz", "cs", "mrc", "mrcs", "npy", "npz", "safetensors", "cxc", "xtc", "dcd", "txt", "ipynb")):
+def check_names(page, names,
+                files=("cif", "pdb", "star", "csv", "png", "html", "json", "toml", "py", "gz", "cs", "mrc", "mrcs",
+                       "npy", "npz", "safetensors", "cxc", "xtc", "dcd", "txt", "ipynb")):
     "Names of the package in backticks and in imports that are not there."
     every = set().union(*names.values())
     for text in page.code:
-        if (m := re.match(r"(cryosphere_nb\.)?(\w+)\.([A-Za-z_]\w*)(?:[(.].*)?$", text)) and m[2] in names and m[3] not in files:
-            attributes = m[2] in ("model", "train", "plan", "decoder", "image", "maps", "core", "particles", "structure", "learner", "encoders") and not m[1] # also names of variables and of their attributes
-            if m[3] not in names[m[2]] and not hasattr_of(m[2], m[3]) and (not attributes or m[3] in every): yield f"`{text}`: room {m[2]} has no {m[3]}"
-        elif (m := re.match(r"cryosphere_nb\.(\w+)$", text)) and m[1] not in names: yield f"`{text}`: no such room"
+        if ((m := re.match(r"(cryosphere_nb\.)?(\w+)\.([A-Za-z_]\w*)(?:[(.].*)?$", text)) and m[2] in names
+                and m[3] not in files):
+            # also names of variables and of their attributes
+            attributes = m[2] in ("model", "train", "plan", "decoder", "image", "maps", "core", "particles",
+                                  "structure", "learner", "encoders") and not m[1]
+            if m[3] not in names[m[2]] and not hasattr_of(m[2], m[3]) and (not attributes or m[3] in every):
+                yield f"`{text}`: room {m[2]} has no {m[3]}"
+        elif (m := re.match(r"cryosphere_nb\.(\w+)$", text)) and m[1] not in names:
+            yield f"`{text}`: no such room"
     for room, name in page.imports:
-        if room not in names or name not in names[room] and not hasattr_of(room, name): yield f"from cryosphere_nb.{room} import {name}: not there"
+        if room not in names or name not in names[room] and not hasattr_of(room, name):
+            yield f"from cryosphere_nb.{room} import {name}: not there"
 
 def hasattr_of(room, name):
     "Is a name defined in a room, though not public?"
@@ -129,23 +149,30 @@ def check_settings(proc, pages, by_file):
     settings = yaml.safe_load((proc/"_quarto.yml").read_text(encoding="utf-8"))
     site, css = settings["website"], settings["format"]["html"]["css"]
     for key in sorted(set(site) - website_keys): yield f"_quarto.yml: Quarto knows no website.{key}"
-    files = [site.get("favicon"), site.get("image"), *([css] if isinstance(css, str) else css), *settings.get("metadata-files", ()), *settings["project"].get("resources", ())]
+    files = [site.get("favicon"), site.get("image"), *([css] if isinstance(css, str) else css),
+             *settings.get("metadata-files", ()), *settings["project"].get("resources", ())]
     for name in files:
         if not name or not (proc/name.lstrip('/')).is_file(): yield f"_quarto.yml: there is no file {name}"
     for item in site["navbar"].get("left", []) + site["navbar"].get("right", []):
-        if isinstance(item, dict) and not re.match(r"https?:", item["href"]) and item["href"] not in pages: yield f"_quarto.yml, navbar: there is no {item['href']}"
+        if isinstance(item, dict) and not re.match(r"https?:", item["href"]) and item["href"] not in pages:
+            yield f"_quarto.yml, navbar: there is no {item['href']}"
 
 def check(proc):
     "All that is wrong in a folder of prepared sources."
-    found = {p.relative_to(proc).as_posix(): read_page(p, proc) for p in sorted(proc.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts}
+    found = {p.relative_to(proc).as_posix(): read_page(p, proc) for p in sorted(proc.rglob("*.ipynb"))
+             if ".ipynb_checkpoints" not in p.parts}
     by_file, names, wrong = {p.file: p for p in found.values()}, public_names(), []
-    if len(by_file) < len(found): wrong.append("two notebooks make the same page: " + ", ".join(sorted(n for n, p in found.items() if by_file[p.file] is not p)))
+    if len(by_file) < len(found):
+        wrong.append("two notebooks make the same page: "
+                     + ", ".join(sorted(n for n, p in found.items() if by_file[p.file] is not p)))
     for name, page in found.items():
         wrong += [f"{name}: {e}" for e in page.errors]
-        wrong += [f"{name}: ({t}) {text}" for t in dict.fromkeys(page.links) if (text := check_target(t, page, found, by_file, proc))]
+        wrong += [f"{name}: ({t}) {text}" for t in dict.fromkeys(page.links)
+                  if (text := check_target(t, page, found, by_file, proc))]
         wrong += [f"{name}: {text}" for text in dict.fromkeys(check_names(page, names))]
     twice = {n: rooms for n in set().union(*names.values()) if len(rooms := [r for r in names if n in names[r]]) > 1}
-    wrong += [f"`{n}` is a public name of {' and '.join(rooms)}: links cannot tell them apart" for n, rooms in sorted(twice.items())]
+    wrong += [f"`{n}` is a public name of {' and '.join(rooms)}: links cannot tell them apart"
+              for n, rooms in sorted(twice.items())]
     return wrong + list(check_settings(proc, found, by_file)), len(found), sum(len(p.links) for p in found.values())
 
 if __name__ == "__main__":

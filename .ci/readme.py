@@ -13,7 +13,9 @@ def visible(cell):
     return cell.source.strip() and not re.search(r"^#\|\s*(hide|default_exp)\b", cell.source, re.M)
 
 def relink(text):
-    "Links in the notebook are relative to nbs/; README.md stands one folder higher. Chapters are linked as notebooks, which GitHub shows."
+    """Links in the notebook are relative to nbs/; README.md stands one folder higher.
+
+    Chapters are linked as notebooks, which GitHub shows."""
     local = r"(?!https?:|mailto:|#|/)"
     text = re.sub(rf"(\]\(|src=\"){local}(?!\.\./)", r"\1nbs/", text)
     return re.sub(rf"(\]\(|src=\"){local}\.\./", r"\1", text)
@@ -24,7 +26,9 @@ def render():
     nb.cells = [c for c in nb.cells if visible(c)]
     for c in nb.cells: c.source = "\n".join(l for l in c.source.split("\n") if not l.startswith("#|"))
     body, resources = MarkdownExporter().from_notebook_node(nb)
-    if resources["outputs"]: raise SystemExit("nbs/index.ipynb has an image as a cell's output; README.md cannot hold it: put the file in nbs/images and link it from a text cell")
+    if resources["outputs"]:
+        raise SystemExit("nbs/index.ipynb has an image as a cell's output; README.md cannot hold it: "
+                         "put the file in nbs/images and link it from a text cell")
     return notice + re.sub(r"\n{3,}", "\n\n", relink(body)).strip() + "\n"
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Consensus maps of the same simulated stacks by this package and by cryoDRGN 4.3's `backproject_voxel`, compared with the true volume.
+"""Consensus maps of the same simulated stacks by this package and by cryoDRGN 4.3's `backproject_voxel`, compared with
+the true volume.
 
     python benchmarks/consensus.py
 
-Run it with a Python that has cryosphere_nb; cryoDRGN is installed on first use in an environment of its own, see peers.py."""
+Run it with a Python that has cryosphere_nb; cryoDRGN is installed on first use in an environment of its own, see
+peers.py."""
 import argparse, statistics, tempfile, time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,8 @@ OPTICS = (Optics(b_factor_a2=60.), Optics(voltage_kv=200., spherical_aberration_
 def make_stack(folder, args, snr, seed):
     "Write a stack of a rigid molecule; its true volume."
     molecule, _ = two_body()
-    simulation = simulate(molecule, n=args.images, box=args.box, pixel_size=args.pixel, snr=snr, seed=seed, optics=OPTICS)
+    simulation = simulate(molecule, n=args.images, box=args.box, pixel_size=args.pixel, snr=snr, seed=seed,
+                          optics=OPTICS)
     write_simulation(folder, simulation)
     return structure_map(molecule, args.box, args.pixel)
 
@@ -27,7 +30,8 @@ def ours(folder):
     "Our map and the seconds it took, reading included."
     start = time.perf_counter()
     particles = read_particles(folder/"particles.star")
-    particles = replace(particles, ctf=replace(particles.ctf, b_factor=None)) # the envelope is not told to either program
+    # the envelope is not told to either program
+    particles = replace(particles, ctf=replace(particles.ctf, b_factor=None))
     made = consensus(particles)
     return made.map, time.perf_counter() - start
 
@@ -35,37 +39,56 @@ def marks(map, truth, mask):
     "FSC with the truth."
     plain, inside = fsc(map, truth), fsc(map, truth, mask)
     number = lambda v: round(float(v), 4)
-    return dict(fsc05_a=number(plain.crossing(0.5)), fsc0143_a=number(plain.crossing(0.143)), auc=number(plain.auc), masked_fsc05_a=number(inside.crossing(0.5)), masked_fsc0143_a=number(inside.crossing(0.143)), masked_auc=number(inside.auc),
-                curve=[round(v, 4) for v in plain.values.tolist()], masked_curve=[round(v, 4) for v in inside.values.tolist()])
+    return dict(fsc05_a=number(plain.crossing(0.5)), fsc0143_a=number(plain.crossing(0.143)), auc=number(plain.auc),
+                masked_fsc05_a=number(inside.crossing(0.5)), masked_fsc0143_a=number(inside.crossing(0.143)),
+                masked_auc=number(inside.auc),
+                curve=[round(v, 4) for v in plain.values.tolist()],
+                masked_curve=[round(v, 4) for v in inside.values.tolist()])
 
 def one(args, snr, seed):
     "Both programs on one stack."
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        truth = make_stack(folder, args, snr, seed); mask = soft_mask(truth)
+        truth = make_stack(folder, args, snr, seed)
+        mask = soft_mask(truth)
         map, seconds = ours(folder)
-        row = dict(snr=snr, seed=seed, images=args.images, ours=marks(map, truth, mask) | dict(seconds=round(seconds, 1)))
+        row = dict(snr=snr, seed=seed, images=args.images,
+                   ours=marks(map, truth, mask) | dict(seconds=round(seconds, 1)))
         answer = peers.attempt("cryodrgn", folder, args.threads, action="consensus", seed=seed)
         if "error" in answer: return row | dict(cryodrgn=answer)
         theirs = read_map(folder/"cryodrgn_map"/"backproject.mrc")
         theirs = type(theirs)(theirs.values, args.pixel)
-        return row | dict(cryodrgn=marks(theirs, truth, mask) | dict(seconds=round(answer["seconds"], 1), version=answer["version"]))
+        return row | dict(cryodrgn=marks(theirs, truth, mask) | dict(seconds=round(answer["seconds"], 1),
+                                                                     version=answer["version"]))
 
 def main():
     "Run, print, save."
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    option = lambda flag, default, type, help, **kw: p.add_argument(flag, default=default, type=type, help=f"{help} (default: %(default)s)", **kw)
-    option("--images", 3000, int, "images in a stack"); option("--box", 64, int, "pixels, even"); option("--pixel", 2.2, float, "Å per pixel")
-    option("--snr", [0.05, 0.01], float, "signal-to-noise ratios", nargs="+"); option("--seeds", [1, 2], int, "stacks for each", nargs="+")
-    option("--threads", 1, int, "threads of either program"); option("--device", "cpu", str, "where to run", choices=["cpu"])
+    option = lambda flag, default, type, help, **kw: p.add_argument(
+        flag, default=default, type=type, help=f"{help} (default: %(default)s)", **kw)
+    option("--images", 3000, int, "images in a stack")
+    option("--box", 64, int, "pixels, even")
+    option("--pixel", 2.2, float, "Å per pixel")
+    option("--snr", [0.05, 0.01], float, "signal-to-noise ratios", nargs="+")
+    option("--seeds", [1, 2], int, "stacks for each", nargs="+")
+    option("--threads", 1, int, "threads of either program")
+    option("--device", "cpu", str, "where to run", choices=["cpu"])
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     peers.install("cryodrgn")
     rows = [one(args, snr, seed) for snr in args.snr for seed in args.seeds]
     columns = ["fsc05_a", "fsc0143_a", "auc", "masked_fsc05_a", "masked_fsc0143_a", "masked_auc", "seconds", "error"]
-    peers.table([[f"SNR {r['snr']:g}, seed {r['seed']}, {m}", *(r[m].get(c, "" if c == "error" else None) for c in columns)] for r in rows for m in ("ours", "cryodrgn")], ["stack, method", *columns])
-    ratios = [r["ours"][c]/r["cryodrgn"][c] for r in rows for c in ("fsc05_a", "masked_fsc05_a") if "error" not in r["cryodrgn"]]
-    print(f"\nresolution at FSC 0.5, ours / cryoDRGN: {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f} (below 1: ours is finer)")
-    peers.save("consensus.json", peers.facts(args) | dict(rows=rows, ratio_fsc05=dict(low=round(min(ratios), 4), high=round(max(ratios), 4), median=round(statistics.median(ratios), 4))))
+    peers.table([[f"SNR {r['snr']:g}, seed {r['seed']}, {m}",
+                  *(r[m].get(c, "" if c == "error" else None) for c in columns)]
+                 for r in rows for m in ("ours", "cryodrgn")],
+                ["stack, method", *columns])
+    ratios = [r["ours"][c]/r["cryodrgn"][c] for r in rows for c in ("fsc05_a", "masked_fsc05_a")
+              if "error" not in r["cryodrgn"]]
+    print(f"\nresolution at FSC 0.5, ours / cryoDRGN: {min(ratios):.3f} to {max(ratios):.3f}, "
+          f"median {statistics.median(ratios):.3f} (below 1: ours is finer)")
+    peers.save("consensus.json", peers.facts(args) | dict(
+        rows=rows,
+        ratio_fsc05=dict(low=round(min(ratios), 4), high=round(max(ratios), 4),
+                         median=round(statistics.median(ratios), 4))))
 
 if __name__ == "__main__": main()

@@ -1,4 +1,7 @@
-"Jobs for cryoDRGN 4.3: its commands on a stack, training stopped by the clock, volumes at the latents of some images, or backprojection. Runs in that package's environment; called by peers.py, paper_runs.py and consensus.py."
+"""Jobs for cryoDRGN 4.3: its commands on a stack, training stopped by the clock, volumes at the latents of some
+images, or backprojection.
+
+Runs in that package's environment; called by peers.py, paper_runs.py and consensus.py."""
 import argparse, pickle, time
 from pathlib import Path
 
@@ -39,7 +42,8 @@ def limit_training(job) -> list: # will hold the loader
     return made
 
 def run_stack(job):
-    "Parse poses and CTF, train, keep the latent means it writes; and the volumes at those of the images `rows`, if there are any, in the folder `volumes`."
+    """Parse poses and CTF, train, keep the latent means it writes; and the volumes at those of the images `rows`, if
+    there are any, in the folder `volumes`."""
     beginning, folder = time.perf_counter(), Path(job["folder"])
     star, poses, ctf, out = folder/"particles.star", folder/"poses.pkl", folder/"ctf.pkl", folder/"cryodrgn"
     command(parse_pose_star, star, "-o", poses)
@@ -47,14 +51,18 @@ def run_stack(job):
     loaders = limit_training(job)
     size = ["--enc-dim", job["width"], "--dec-dim", job["width"]] if job["width"] else []
     precision = [] if torch.cuda.is_available() else ["--no-amp"]
-    command(train_vae, star, "--poses", poses, "--ctf", ctf, "--zdim", job["n_latent"], "-o", out, "-n", 1, "--checkpoint", 0, "--no-analysis", "--max-threads", job["threads"], "--seed", job["seed"], *size, *precision)
+    command(train_vae, star, "--poses", poses, "--ctf", ctf, "--zdim", job["n_latent"], "-o", out,
+            "-n", 1, "--checkpoint", 0, "--no-analysis",
+            "--max-threads", job["threads"], "--seed", job["seed"], *size, *precision)
     loader = loaders[0]
     with open(out/"z.pkl", "rb") as file: z = pickle.load(file) # written above, by this process
     np.savez(job["arrays"], z=np.asarray(z))
     if rows := job.get("rows"):
         np.savetxt(folder/"z.txt", np.asarray(z)[rows])
-        command(eval_vol, out/"weights.pkl", "-c", out/"config.yaml", "--zfile", folder/"z.txt", "-o", folder/"volumes", "--Apix", job["pixel_size"])
-    write_result(job, images=loader.images, train_seconds=loader.elapsed, other_seconds=time.perf_counter() - beginning - loader.elapsed, version=version("cryodrgn"))
+        command(eval_vol, out/"weights.pkl", "-c", out/"config.yaml", "--zfile", folder/"z.txt",
+                "-o", folder/"volumes", "--Apix", job["pixel_size"])
+    write_result(job, images=loader.images, train_seconds=loader.elapsed,
+                 other_seconds=time.perf_counter() - beginning - loader.elapsed, version=version("cryodrgn"))
 
 def run_consensus(job):
     "Parse poses and CTF, backproject with its defaults; its maps are in the folder `cryodrgn_map`."

@@ -1,11 +1,18 @@
-"""How long the explorer takes with many images: the page is opened, a click and a lasso are answered, in headless Chromium without a graphics card.
+"""How long the explorer takes with many images: the page is opened, a click and a lasso are answered, in headless
+Chromium without a graphics card.
 
     python benchmarks/explorer.py --js node_modules/3dmol/build/3Dmol-min.js
 
-Needs `pip install playwright`, a Chromium (`--chromium`), and a local 3Dmol.js (`npm install 3dmol`). Nothing is trained: latents are drawn from a mixture, and the decoder has random weights, in the sizes of a real run. Every round opens the page in a new
-browser. Times in seconds: *opened* from the start of loading to the map on the screen, ready for the pointer, and *structure* to the molecule beside it (both by the page's own clock); *click* from the press of the button to the structure drawn, and *lasso* from the
-release of the button to the selection counted and drawn (both seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work, too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile (for *opened*, in a page without the viewer), without the
-one that draws the molecule, which is told apart (*cpu_graphics*); *load* is the load average of the machine when the row was done.
+Needs `pip install playwright`, a Chromium (`--chromium`), and a local 3Dmol.js (`npm install 3dmol`). Nothing is
+trained: latents are drawn from a mixture, and the decoder has random weights, in the sizes of a real run. Every round
+opens the page in a new browser. Times in seconds: *opened* from the start of loading to the map on the screen, ready
+for the pointer, and *structure* to the molecule beside it (both by the page's own clock); *click* from the press of
+the button to the structure drawn, and *lasso* from the release of the button to the selection counted and drawn (both
+seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes
+most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work,
+too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile (for *opened*, in a
+page without the viewer), without the one that draws the molecule, which is told apart (*cpu_graphics*); *load* is the
+load average of the machine when the row was done.
 """
 import argparse, datetime, json, os, platform, statistics, sys, tempfile, time
 from importlib.metadata import version
@@ -22,12 +29,15 @@ from cryosphere_nb.synthetic import two_body
 from cryosphere_nb.train import FitConfig, Run, make_model
 from cryosphere_nb.viewers import save_page
 
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
+ARGUMENTS = ("--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle "
+             "--use-angle=swiftshader --enable-unsafe-swiftshader").split()
 
 def untrained_run(n, folder, n_segments=20, n_latent=4, copies=3):
-    "A run with `n` latents in three clouds, and a decoder of random weights that moves segments by some tens of degrees."
+    """A run with `n` latents in three clouds, and a decoder of random weights that moves segments by some tens of
+    degrees."""
     beads = two_body()[0].beads
-    structure = structure_from_beads(torch.cat([beads + torch.tensor([0., 60., 0.])*(k - (copies - 1)/2) for k in range(copies)]))
+    structure = structure_from_beads(torch.cat([beads + torch.tensor([0., 60., 0.])*(k - (copies - 1)/2)
+                                                for k in range(copies)]))
     torch.manual_seed(0)
     config = FitConfig(n_segments=n_segments, n_latent=n_latent, box=64, encoder="mlp", encoder_hidden=(8,))
     model = make_model(structure, config, n, 64).eval()
@@ -36,7 +46,8 @@ def untrained_run(n, folder, n_segments=20, n_latent=4, copies=3):
     centres = torch.tensor([[2., 0, 0, 0], [-1.5, 1.5, 0, 0], [-1, -1.5, 1, 0]])[:, :n_latent]
     z = 0.5*torch.randn(n, n_latent, generator=gen) + centres[torch.randint(3, (n,), generator=gen)]
     z[:, 1] += 0.3*z[:, 0]**2
-    return Run(folder, config, structure, model, z, 0.04*torch.eye(n_latent).expand(n, -1, -1), 0.2 + 0.02*torch.randn(n, generator=gen), torch.zeros(3), TrainState())
+    return Run(folder, config, structure, model, z, 0.04*torch.eye(n_latent).expand(n, -1, -1),
+               0.2 + 0.02*torch.randn(n, generator=gen), torch.zeros(3), TrainState())
 
 def cpu():
     "CPU seconds used by the browser so far: without graphics, and its graphics process."
@@ -58,7 +69,8 @@ def measure(browser_path, address, polygon):
         page.goto(address, wait_until="commit")
         page.wait_for_function("window.cryosphereExplorer && cryosphereExplorer.drawn")
         first, (work, graphics) = page.evaluate("cryosphereExplorer.times"), cpu() - before
-        out = dict(opened=first["map"]/1000, structure=first["first"]/1000, structure_cpu=work, structure_cpu_graphics=graphics)
+        out = dict(opened=first["map"]/1000, structure=first["first"]/1000,
+                   structure_cpu=work, structure_cpu_graphics=graphics)
         page.wait_for_timeout(500)
         clicks = []
         for i in range(3): # the median of three clicks
@@ -66,14 +78,16 @@ def measure(browser_path, address, polygon):
             placed = page.evaluate("cryosphereExplorer.placed")
             page.mouse.move(x, y)
             started, before = time.perf_counter(), cpu()
-            page.mouse.down(); page.mouse.up()
+            page.mouse.down()
+            page.mouse.up()
             page.wait_for_function(f"cryosphereExplorer.placed > {placed}")
             clicks.append([time.perf_counter() - started, *(cpu() - before)])
         out |= dict(zip(("click", "click_cpu", "click_cpu_graphics"), np.median(clicks, axis=0).tolist()))
         page.locator("[data-tool=lasso]").click()
         box = page.locator(".csx-over").bounding_box()
         at = [(box["x"] + u*box["width"], box["y"] + v*box["height"]) for u, v in polygon]
-        page.mouse.move(*at[0]); page.mouse.down()
+        page.mouse.move(*at[0])
+        page.mouse.down()
         for q in at[1:]: page.mouse.move(*q)
         started, before = time.perf_counter(), cpu()
         page.mouse.up()
@@ -127,12 +141,20 @@ def main(argv=None):
             bare = save_page(Path(folder)/"bare.html", f"{n} images", view, js="https://3dmol.invalid/3Dmol.js")
             opened_cpu = statistics.median(map_alone(args.chromium, bare.as_uri()) for _ in range(args.rounds))
             results = [measure(args.chromium, page.as_uri(), polygon) for _ in range(args.rounds)]
-            row = dict(images=n, residues=run.nominal.n_beads, segments=20, latent=run.latents.shape[1], columns=len(view.land.columns.columns), maps=len(view.land.maps), page_mb=round(page.stat().st_size/1e6, 2), made_seconds=round(made, 2), selected=results[0][1], load=round(os.getloadavg()[0], 1))
+            row = dict(images=n, residues=run.nominal.n_beads, segments=20, latent=run.latents.shape[1],
+                       columns=len(view.land.columns.columns), maps=len(view.land.maps),
+                       page_mb=round(page.stat().st_size/1e6, 2), made_seconds=round(made, 2),
+                       selected=results[0][1], load=round(os.getloadavg()[0], 1))
             row["opened_cpu_seconds"] = round(opened_cpu, 3)
-            row |= {f"{k}_seconds": round(statistics.median(r[0][k] for r in results), 4) for k in results[0][0]} | dict(worst_seconds={k: round(max(r[0][k] for r in results), 4) for k in ("opened", "structure", "click", "lasso")})
-            rows.append(row); print(json.dumps(row), flush=True)
-    versions = dict(chromium=results[0][2], python=platform.python_version()) | {p: version(p) for p in ("playwright", "py3Dmol", "torch", "numpy")}
-    out = dict(date=datetime.date.today().isoformat(), cpus=os.cpu_count(), graphics="SwiftShader (software)", rounds=args.rounds, versions=versions, rows=rows)
+            row |= ({f"{k}_seconds": round(statistics.median(r[0][k] for r in results), 4) for k in results[0][0]}
+                    | dict(worst_seconds={k: round(max(r[0][k] for r in results), 4)
+                                          for k in ("opened", "structure", "click", "lasso")}))
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    versions = (dict(chromium=results[0][2], python=platform.python_version())
+                | {p: version(p) for p in ("playwright", "py3Dmol", "torch", "numpy")})
+    out = dict(date=datetime.date.today().isoformat(), cpus=os.cpu_count(), graphics="SwiftShader (software)",
+               rounds=args.rounds, versions=versions, rows=rows)
     args.out.write_text(json.dumps(out, indent=1) + "\n")
 
 if __name__ == "__main__": sys.exit(main())

@@ -1,4 +1,6 @@
-"What the drivers share: the job they are given, clock, memory, result. Standard library and torch only, since each driver runs in an environment of its own."
+"""What the drivers share: the job they are given, clock, memory, result.
+
+Standard library and torch only, since each driver runs in an environment of its own."""
 import importlib.metadata, json, resource, sys, time
 from pathlib import Path
 

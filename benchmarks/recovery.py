@@ -1,12 +1,14 @@
-"""How well, and how fast, are motions recovered? Methods marked on stacks whose truth is known, and the best that the images allow.
+"""How well, and how fast, are motions recovered? Methods marked on stacks whose truth is known, and the best that the
+images allow.
 
     python benchmarks/recovery.py adenylate_kinase --snr 0.05 0.01 --seeds 0 1 2 3 4 --method score --max-minutes 4.5
     python benchmarks/recovery.py swinging_arm --method score mlp --max-minutes 4.5 --set n_segments=10 encoder_hidden=[512,256]
     python benchmarks/recovery.py oracle adenylate_kinase swinging_arm --snr 0.05 0.01 0.001 --oracle-images 10000
     python benchmarks/recovery.py pure_noise nominal_only --method score --epochs 10
 
-Stacks and methods are those of chapter 90 (`cryosphere_nb.benchmarks`). Rows are added to results/recovery.json, each as soon as it is measured; a run
-that was measured before with the same settings is replaced. Use one process at a time on a machine that does nothing else: minutes are wall time."""
+Stacks and methods are those of chapter 90 (`cryosphere_nb.benchmarks`). Rows are added to results/recovery.json, each
+as soon as it is measured; a run that was measured before with the same settings is replaced. Use one process at a time
+on a machine that does nothing else: minutes are wall time."""
 import argparse, datetime, importlib.metadata, json, math, os
 from pathlib import Path
 
@@ -27,7 +29,8 @@ def setting(text:str) -> tuple: # "name=value"
 
 def facts() -> dict: # of this process
     "Date and conditions; nothing that names the machine."
-    return dict(date=datetime.date.today().isoformat(), threads=torch.get_num_threads(), cpus=os.cpu_count(), torch=importlib.metadata.version("torch"), device="cuda" if torch.cuda.is_available() else "cpu")
+    return dict(date=datetime.date.today().isoformat(), threads=torch.get_num_threads(), cpus=os.cpu_count(),
+                torch=importlib.metadata.version("torch"), device="cuda" if torch.cuda.is_available() else "cpu")
 
 def plain(value): # for JSON
     "NaN becomes null, NumPy numbers become Python's, with six digits."
@@ -52,21 +55,25 @@ def show_and_store(file, table, about):
 def parser() -> argparse.ArgumentParser:
     "All options."
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("stacks", nargs="+", choices=["oracle", *STACKS], metavar="stack", help="stacks to run; put 'oracle' first for the oracle instead of a method: " + ", ".join(STACKS))
+    p.add_argument("stacks", nargs="+", choices=["oracle", *STACKS], metavar="stack",
+                   help="stacks to run; put 'oracle' first for the oracle instead of a method: " + ", ".join(STACKS))
     p.add_argument("--snr", type=float, nargs="+", default=[0.05], help="signal-to-noise ratios (0.05)")
     p.add_argument("--method", nargs="+", default=["score"], choices=list(METHODS), help="methods (score)")
     p.add_argument("--name", help="what the rows are called, where --set makes another method of it")
-    p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of weights, order and noise of the training (0)")
+    p.add_argument("--seeds", type=int, nargs="+", default=[0],
+                   help="seeds of weights, order and noise of the training (0)")
     p.add_argument("--data-seed", type=int, default=1, help="seed of the stack (1)")
     p.add_argument("--images", type=int, default=10_000, help="images to train on (10000)")
     p.add_argument("--unseen", type=int, default=1000, help="images kept apart (1000)")
-    p.add_argument("--oracle-images", type=int, default=1000, help="images of either kind, trained on and kept apart, that the oracle looks at (1000)")
+    p.add_argument("--oracle-images", type=int, default=1000,
+                   help="images of either kind, trained on and kept apart, that the oracle looks at (1000)")
     p.add_argument("--max-minutes", type=float, help="setting max_minutes of `fit`")
     p.add_argument("--epochs", type=int, help="setting epochs of `fit`")
     p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
     p.add_argument("--threads", type=int, default=2, help="threads (2)")
     p.add_argument("--cache", help="folder for clean images, so that the next call need not render them")
-    p.add_argument("--out", type=Path, default=RESULTS/"recovery.json", help="file that the rows are added to (results/recovery.json)")
+    p.add_argument("--out", type=Path, default=RESULTS/"recovery.json",
+                   help="file that the rows are added to (results/recovery.json)")
     return p
 
 def main():
@@ -74,16 +81,20 @@ def main():
     torch.set_num_threads(a.threads)
     if a.cache: Path(a.cache).mkdir(parents=True, exist_ok=True)
     ask_oracle, names = a.stacks[0] == "oracle", [s for s in a.stacks if s != "oracle"]
-    settings = dict(a.set) | {k: v for k, v in dict(max_minutes=a.max_minutes, epochs=a.epochs).items() if v is not None}
+    settings = (dict(a.set)
+                | {k: v for k, v in dict(max_minutes=a.max_minutes, epochs=a.epochs).items() if v is not None})
     for name in names: # one rendering for all that is measured on it
         stacks = (make_stack(name, snr, a.images, a.unseen, a.data_seed, a.cache) for snr in a.snr)
         about = dict(data_seed=a.data_seed, stack_images=a.images)
-        if ask_oracle: show_and_store(a.out, oracle(list(stacks), a.oracle_images), about | dict(settings={})); continue
+        if ask_oracle:
+            show_and_store(a.out, oracle(list(stacks), a.oracle_images), about | dict(settings={}))
+            continue
         for stack in stacks:
             print(stack, flush=True)
             for seed in a.seeds:
                 for method in a.method:
                     table = benchmark(method, stack, **settings | dict(seed=seed))
-                    show_and_store(a.out, table.assign(method=a.name or method), about | dict(settings=METHODS[method] | settings))
+                    show_and_store(a.out, table.assign(method=a.name or method),
+                                   about | dict(settings=METHODS[method] | settings))
 
 if __name__ == "__main__": main()

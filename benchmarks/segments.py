@@ -6,10 +6,11 @@
     python benchmarks/segments.py nominal_only bending --segments 10
     python benchmarks/segments.py two_body_small --snr 0.01 --segments 10 --images 5000 --seeds 0 1 2 3 4 --trace --out benchmarks/results/starts.json
 
-Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are compared with the true bodies of the stack; where
-there are none that clear, with the domains of the true structures, found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE,
-NMP and LID as published, too, and with what follows their motions (each residue given to the published
-body whose motion takes it nearest to where it goes). Rows are added to results/segments.json."""
+Stacks are those of chapter 90; settings are the defaults of `fit`, but for what --set says. The domains of a run are
+compared with the true bodies of the stack; where there are none that clear, with the domains of the true structures,
+found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE, NMP and LID as
+published, too, and with what follows their motions (each residue given to the published body whose motion takes it
+nearest to where it goes). Rows are added to results/segments.json."""
 import argparse, contextlib, itertools, tempfile
 from pathlib import Path
 
@@ -32,7 +33,8 @@ PUBLISHED = dict(adenylate_kinase={"CORE": "4AKE:1-29,60-121,160-214", "NMP": "4
 def true_domains(stack): # `BenchmarkStack` -> (R,) labels
     "The true bodies, or domains of the true structures."
     R, starts = stack.nominal.n_beads, STACKS[stack.name].starts
-    if starts is not None: return torch.bucketize(torch.arange(R), torch.tensor(starts, dtype=torch.long), right=True)
+    if starts is not None:
+        return torch.bucketize(torch.arange(R), torch.tensor(starts, dtype=torch.long), right=True)
     if len(stack.movie) < 2: return torch.zeros(R, dtype=torch.long)
     some = stack.states[torch.randperm(len(stack.states), generator=generator(0))[:1000]]
     return find_domains(stack.movie[some], torch.arange(R)*20//R, stack.nominal).labels
@@ -45,7 +47,8 @@ def within_chains(borders, structure) -> list: # indices
     return [int(e) for e in borders if chain[e] == chain[e - 1]]
 
 def followed(movie, labels) -> torch.Tensor: # movie (F, R, 3); bodies (R,) -> (R,)
-    "Each residue given to the body whose rigid motion between the two ends of a movie takes it nearest to where it goes."
+    """Each residue given to the body whose rigid motion between the two ends of a movie takes it nearest to where it
+    goes."""
     a, b, off = movie[0], movie[-1], []
     for k in range(int(labels.max()) + 1):
         own = labels == k
@@ -60,7 +63,8 @@ def bodies_found(stack, coords, true) -> dict: # recovered (n, R, 3)
         rmsd.append(float((found - own).square().sum(-1).mean(1).sqrt().median()))
         moves = float((own - own.mean(0)).square().sum(-1).mean()) > 1e-4
         motion = principal_motions(own) if moves else None
-        r.append(float(pearson(motion.coordinate(found)[:, 0], motion.coordinate(own)[:, 0])) if moves else float("nan"))
+        r.append(float(pearson(motion.coordinate(found)[:, 0], motion.coordinate(own)[:, 0])) if moves
+                 else float("nan"))
     return dict(body_r=" ".join(f"{v:.3f}" for v in r), body_rmsd=" ".join(f"{v:.2f}" for v in rmsd))
 
 def residue_coverage(stack, run, groups, moving=(), images=200, k=99) -> str: # groups: masks (R,)
@@ -78,12 +82,15 @@ def groups_of(stack, true) -> list: # of masks (R,)
     return [torch.zeros(len(true), dtype=torch.bool).index_fill(0, i, True) for i in moves.argsort().tensor_split(3)]
 
 def missed_of(stack, run, groups) -> tuple[dict, list]: # columns, what `sample_structures` takes
-    "What the run has missed of each group as a body, beside its true error in Å, whatever is the same in all images left out."
+    """What the run has missed of each group as a body, beside its true error in Å, whatever is the same in all images
+    left out."""
     found = missed_motion(run, stack.particles, {str(k): own for k, own in enumerate(groups)}, 1000)
     error = run.coordinates() - stack.truth
     error = error - error.mean(0)
     t = found.table
-    return dict(missed=" ".join(f"{v:.2f}" for v in t.missed_a), missed_low=" ".join(f"{v:.2f}" for v in t.low_a), missed_high=" ".join(f"{v:.2f}" for v in t.high_a), missed_gain=" ".join(f"{v:.1f}" for v in t.gain),
+    return dict(missed=" ".join(f"{v:.2f}" for v in t.missed_a), missed_low=" ".join(f"{v:.2f}" for v in t.low_a),
+                missed_high=" ".join(f"{v:.2f}" for v in t.high_a),
+                missed_gain=" ".join(f"{v:.1f}" for v in t.gain),
                 error=" ".join(f"{error[:, own].square().sum(-1).mean().sqrt():.2f}" for own in groups)), found.moving
 
 def segments_row(stack, run) -> dict:
@@ -92,12 +99,21 @@ def segments_row(stack, run) -> dict:
     index = {name: k for k, name in enumerate(stack.nominal.labels)}
     ranges = [(index[a], index[b]) for a, b in zip(d.borders["first"], d.borders["last"])]
     coords = run.coordinates()
-    row = mark(stack, coords, stack.states, run.segments) | bodies_found(stack, coords, true) | dict(coverage=posterior_coverage(run, stack), open=" ".join(map(str, d.borders.n_open)))
-    row |= dict(domains=len(d), true_domains=int(true.max()) + 1, ari=float(agreement(d.labels, true).ari), borders=" ".join(str(int(e)) for e in edges(d.labels)), true_borders=" ".join(str(int(e)) for e in edges(true)),
-                in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges))) for e in within_chains(edges(true), stack.nominal)), segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
+    row = (mark(stack, coords, stack.states, run.segments) | bodies_found(stack, coords, true)
+           | dict(coverage=posterior_coverage(run, stack), open=" ".join(map(str, d.borders.n_open))))
+    row |= dict(
+        domains=len(d), true_domains=int(true.max()) + 1, ari=float(agreement(d.labels, true).ari),
+        borders=" ".join(str(int(e)) for e in edges(d.labels)),
+        true_borders=" ".join(str(int(e)) for e in edges(true)),
+        in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges)))
+                          for e in within_chains(edges(true), stack.nominal)),
+        segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
     groups = groups_of(stack, true)
     columns, moving = missed_of(stack, run, groups)
-    row |= columns | dict(covered=residue_coverage(stack, run, groups), covered_moving=residue_coverage(stack, run, groups, moving) if moving else "", batch_size=run.config.batch_size, epochs=run.config.epochs)
+    row |= columns | dict(
+        covered=residue_coverage(stack, run, groups),
+        covered_moving=residue_coverage(stack, run, groups, moving) if moving else "",
+        batch_size=run.config.batch_size, epochs=run.config.epochs)
     if stack.name in PUBLISHED:
         bodies = annotated(stack.nominal, PUBLISHED[stack.name])
         row["ari_published"] = float(agreement(d.labels, bodies).ari)
@@ -117,7 +133,8 @@ class Trace(Callback):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("stacks", nargs="+", choices=list(STACKS), metavar="stack", help="stacks to run: " + ", ".join(STACKS))
+    p.add_argument("stacks", nargs="+", choices=list(STACKS), metavar="stack",
+                   help="stacks to run: " + ", ".join(STACKS))
     p.add_argument("--snr", type=float, nargs="+", default=[0.05], help="signal-to-noise ratios (0.05)")
     p.add_argument("--segments", type=int, nargs="+", default=[10], help="numbers of segments to allow (10)")
     p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
@@ -127,17 +144,26 @@ def main():
     p.add_argument("--threads", type=int, default=1, help="threads (1)")
     p.add_argument("--cache", help="folder for clean images")
     p.add_argument("--keep", type=Path, help="keep the runs in this folder")
-    p.add_argument("--out", type=Path, default=RESULTS/"segments.json", help="file that the rows are added to (results/segments.json)")
-    a = p.parse_args(); torch.set_num_threads(a.threads)
+    p.add_argument("--out", type=Path, default=RESULTS/"segments.json",
+                   help="file that the rows are added to (results/segments.json)")
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
     for name, snr, images in itertools.product(a.stacks, a.snr, a.images):
         stack = make_stack(name, snr, images, 1000, 1, a.cache)
         for n, seed in itertools.product(a.segments, a.seeds):
             settings = dict(n_segments=n) | dict(a.set)
             with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as folder:
-                out = Path(folder)/"_".join(map(str, (name, snr, images, seed, *(f"{k}={v}" for k, v in settings.items()))))
-                run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(), callbacks=[trace := Trace(stack)] if a.trace else [], **STACKS[name].settings | settings | dict(seed=seed))
-                row = dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default", data_seed=1, settings=settings, stack_images=images, minutes=run.state.elapsed/60) | segments_row(stack, run) | (dict(trace=" ".join(f"{v:.3f}" for v in trace.ari)) if a.trace else {})
+                out = Path(folder)/"_".join(map(str, (name, snr, images, seed,
+                                                      *(f"{k}={v}" for k, v in settings.items()))))
+                run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(),
+                          callbacks=[trace := Trace(stack)] if a.trace else [],
+                          **STACKS[name].settings | settings | dict(seed=seed))
+                row = (dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default",
+                            data_seed=1, settings=settings, stack_images=images, minutes=run.state.elapsed/60)
+                       | segments_row(stack, run)
+                       | (dict(trace=" ".join(f"{v:.3f}" for v in trace.ari)) if a.trace else {}))
             store(a.out, pd.DataFrame([row]), facts())
-            print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()
+                   if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
 
 if __name__ == "__main__": main()

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['view_run_segments', 'LatentAxes', 'latent_axes', 'Traversal', 'traverse', 'plot_traversal', 'view_traversal',
-           'write_movie', 'plot_landscape', 'recovered_coordinate', 'correlation_with_truth', 'plot_coordinate',
-           'spread_along', 'motion_summary', 'residue_motion', 'plot_residue_motion', 'plot_history', 'image_table',
-           'overview', 'report']
+           'check_output', 'write_movie', 'plot_landscape', 'recovered_coordinate', 'correlation_with_truth',
+           'plot_coordinate', 'spread_along', 'motion_summary', 'residue_motion', 'plot_residue_motion', 'plot_history',
+           'image_table', 'overview', 'report']
 
 # %% ../nbs/40_analysis.ipynb #59acf27f
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ from .metrics import occupied_segments, pearson, principal_motions, recovery_rep
 from .structure import Structure, save_structure
 from .run_folder import REPORT_FILES, RUN_FILES
 from .train import Run, used_rows
-from .viewers import View, _colors, _finish, _label_array, _label_residues, label_ranges, plot_motion, plot_segments, save_page, thin_frames, view_motion, view_segments
+from .plotting import (finish_figure, label_array, label_ranges, label_residues, plot_motion,
+    plot_segments, residue_colors, thin_frames)
+from .viewers import save_page, View, view_motion, view_segments
 
 # %% ../nbs/40_analysis.ipynb #c750f5d5
 def view_run_segments(run:Run, # finished run
@@ -32,7 +34,8 @@ def view_run_segments(run:Run, # finished run
                       js:str|None=None, # address of 3Dmol.js, see `viewer_script`
                      ) -> View:
     "Turn the molecule, coloured by the segments that were learned."
-    if by not in ("segment", "domain"): raise InputError("view_run_segments, by", repr(by), '"segment" or "domain"')
+    if by not in ("segment", "domain"):
+        raise InputError("view_run_segments, by", repr(by), '"segment" or "domain"')
     coords = None if image is None else run.structure(image).xyz
     return view_segments(run.nominal, run.segments if by == "segment" else run.domains.labels, coords, js=js, called=by)
 
@@ -54,7 +57,8 @@ def latent_axes(latents:Tensor, # (N, L); rows of skipped images are NaN
     "Principal component analysis of the latents."
     z = latents[used_rows(latents)].detach().cpu()
     K = min(z.shape)
-    if (z == z[0]).all(): return LatentAxes(z[0], torch.eye(K, z.shape[1], dtype=z.dtype), z.new_zeros(K)) # nothing varies: any axes
+    if (z == z[0]).all():
+        return LatentAxes(z[0], torch.eye(K, z.shape[1], dtype=z.dtype), z.new_zeros(K)) # nothing varies: any axes
     pca = PCA(random_state=0).fit(z.double().numpy()) # it fixes the signs, too
     axes, variance = torch.as_tensor(pca.components_), torch.as_tensor(pca.explained_variance_)
     return LatentAxes(torch.as_tensor(pca.mean_).to(z), axes.to(z), (variance/variance.sum().clamp(min=1e-30)).to(z))
@@ -79,19 +83,22 @@ def traverse(latents:Tensor, # (N, L); rows of skipped images are NaN
             ) -> Traversal:
     "Walk along a principal axis of the latents without leaving the data."
     if n < 1: raise InputError("traverse, n", n, "1 or more")
-    if not 0 <= low <= high <= 1: raise InputError("traverse, low and high", f"{low} and {high}", "quantiles, 0 ≤ low ≤ high ≤ 1")
+    if not 0 <= low <= high <= 1:
+        raise InputError("traverse, low and high", f"{low} and {high}", "quantiles, 0 ≤ low ≤ high ≤ 1")
     pca = latent_axes(latents)
     if not 0 <= axis < len(pca.axes): raise InputError("traverse, axis", axis, f"0 to {len(pca.axes) - 1}")
     rows = used_rows(latents)
     z = latents[rows].detach().cpu()
     p = pca.coordinates(z)[:, axis]
-    start, end = np.quantile(p.numpy(), low, method="lower"), np.quantile(p.numpy(), high, method="higher") # values that occur
+    # values that occur
+    start, end = np.quantile(p.numpy(), low, method="lower"), np.quantile(p.numpy(), high, method="higher")
     step = ((p - start)/max(end - start, 1e-30)*n).long().clamp(max=n - 1)
     steps = [((step == k) & (p >= start) & (p <= end)).nonzero().flatten() for k in range(n)]
     steps = [members for members in steps if len(members)]
     means = torch.stack([z[members].mean(0) for members in steps])
     typical = torch.stack([members[(z[members] - mean).norm(dim=1).argmin()] for members, mean in zip(steps, means)])
-    return Traversal(z[typical] if snap else means, rows[typical], torch.stack([p[m].mean() for m in steps]), torch.tensor([len(m) for m in steps]), axis)
+    return Traversal(z[typical] if snap else means, rows[typical],
+                     torch.stack([p[m].mean() for m in steps]), torch.tensor([len(m) for m in steps]), axis)
 
 # %% ../nbs/40_analysis.ipynb #b983250b
 def plot_traversal(run:Run, # finished run
@@ -110,12 +117,15 @@ def view_traversal(run:Run, # finished run
     t = traverse(run.latents) if traversal is None else traversal
     return view_motion(run.nominal, run.decode_atoms(t.latents), run.segments, js=js)
 
-def _check_output(run, path, overwrite):
+def check_output(run, path, overwrite):
     "Refuse to write over what a run is loaded from; and over anything else, unless it may be."
     path = Path(path)
     for own in (Path(run.folder)/name for name in RUN_FILES):
-        if path.exists() and own.exists() and path.samefile(own): raise InputError(path, "a file of the run", "another file", "What a run is loaded from is never overwritten.")
-    if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name or folder, or overwrite=True")
+        if path.exists() and own.exists() and path.samefile(own):
+            raise InputError(path, "a file of the run", "another file",
+                             "What a run is loaded from is never overwritten.")
+    if path.exists() and not overwrite:
+        raise InputError(path, "an existing file", "a new name or folder, or overwrite=True")
 
 def write_movie(run:Run, # finished run
                 path, # .cif or .pdb file, or one of these with .gz
@@ -124,7 +134,7 @@ def write_movie(run:Run, # finished run
                ) -> Path: # the file
     "Write a walk as a multi-model file, all atoms; B-factors are segment numbers, -1 for none."
     t = traverse(run.latents) if traversal is None else traversal
-    _check_output(run, path, overwrite)
+    check_output(run, path, overwrite)
     return save_structure(run.nominal, path, run.decode_atoms(t.latents), run.segments.float(), overwrite)
 
 # %% ../nbs/40_analysis.ipynb #4c976bb3
@@ -135,7 +145,8 @@ def _draw_landscape(ax, p, explained=None, path=None, values=None, name=""):
     x = p[used]
     ax.set_xlabel(label(0))
     if x.shape[1] == 1:
-        ax.hist(x[:, 0], bins=min(60, max(10, int(len(x)**0.5))), color="0.75"); ax.set_ylabel("images")
+        ax.hist(x[:, 0], bins=min(60, max(10, int(len(x)**0.5))), color="0.75")
+        ax.set_ylabel("images")
         if path is not None: path = np.c_[path[:, 0], np.zeros(len(path))]
     elif values is not None:
         dots = ax.scatter(*x[:, :2].T, c=np.asarray(values)[used], s=9, cmap="viridis", lw=0)
@@ -145,7 +156,9 @@ def _draw_landscape(ax, p, explained=None, path=None, values=None, name=""):
     if x.shape[1] > 1: ax.set_ylabel(label(1))
     if path is None: return
     ax.plot(*path[:, :2].T, "o-", color="C3", ms=4, lw=1, clip_on=False, zorder=3)
-    for k in sorted({0, len(path) - 1}): ax.annotate(str(k + 1), path[k, :2], xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, color="C3", weight="bold")
+    for k in sorted({0, len(path) - 1}):
+        ax.annotate(str(k + 1), path[k, :2], xytext=(0, 6), textcoords="offset points",
+                    ha="center", fontsize=9, color="C3", weight="bold")
 
 def plot_landscape(coordinates:Tensor, # (N, K) coordinates along the axes; rows of skipped images are NaN
                    explained:Tensor|None=None, # (K,) fraction of the variance, for the labels
@@ -157,10 +170,11 @@ def plot_landscape(coordinates:Tensor, # (N, K) coordinates along the axes; rows
     array = lambda v: None if v is None else np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v, float)
     p, path, values = array(coordinates), array(path), array(values)
     if p.ndim != 2: raise InputError("plot_landscape, coordinates", f"shape {p.shape}", "(N, K)")
-    if values is not None and values.shape != (len(p),): raise InputError("plot_landscape, values", f"shape {values.shape}", f"({len(p)},), one per image")
+    if values is not None and values.shape != (len(p),):
+        raise InputError("plot_landscape, values", f"shape {values.shape}", f"({len(p)},), one per image")
     fig, ax = plt.subplots(figsize=(4.4, 3.2), dpi=70, layout="constrained")
     _draw_landscape(ax, p, array(explained), path, values, name)
-    return _finish(fig)
+    return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #3df6ce94
 def _check_truth(truth, n_images, n_residues):
@@ -168,7 +182,9 @@ def _check_truth(truth, n_images, n_residues):
     if truth is None: return None
     truth = truth if isinstance(truth, Tensor) else torch.as_tensor(np.asarray(truth))
     if tuple(truth.shape) not in ((n_images,), (n_images, n_residues, 3)):
-        raise InputError("truth", f"shape {tuple(truth.shape)}", f"({n_images}, {n_residues}, 3) beads or ({n_images},) values, rows in the order of the star file")
+        raise InputError("truth", f"shape {tuple(truth.shape)}",
+                         f"({n_images}, {n_residues}, 3) beads or ({n_images},) values, "
+                         "rows in the order of the star file")
     return truth
 
 def recovered_coordinate(run:Run, # finished run
@@ -176,38 +192,49 @@ def recovered_coordinate(run:Run, # finished run
                          most:int=1000, # images from which the motion is found
                          chunk:int=512, # images decoded at a time
                         ) -> pd.DataFrame: # N rows: recovered (Å), and true if given; NaN for skipped images
-    "Position of every image along the first principal motion: of the true structures if they are given, else of the recovered ones."
+    """Position of every image along the first principal motion:
+    of the true structures if they are given, else of the recovered ones."""
     truth = _check_truth(truth, len(run), run.nominal.n_beads)
     rows = used_rows(run.latents)
     found = torch.full((len(run),), torch.nan)
     if len(rows) == 1 and (truth is None or truth.ndim == 1): found[rows] = 0. # one structure has no motion
     else:
-        motion = principal_motions(truth[thin_frames(len(run), most)] if truth is not None and truth.ndim == 3 else run.coordinates(used_rows(run.latents, most)))
-        for i in rows.split(chunk): found[i] = motion.coordinate(run.coordinates(i).to(motion.mean))[:, 0].to(found)
+        motion = principal_motions(truth[thin_frames(len(run), most)] if truth is not None and truth.ndim == 3
+                                   else run.coordinates(used_rows(run.latents, most)))
+        for i in rows.split(chunk):
+            found[i] = motion.coordinate(run.coordinates(i).to(motion.mean))[:, 0].to(found)
     if truth is None: return pd.DataFrame(dict(recovered=found))
     true = truth.double() if truth.ndim == 1 else motion.coordinate(truth)[:, 0]
-    if truth.ndim == 1 and len(rows) > 1 and pearson(found[rows], true[rows]) < 0: found = -found # the sign of a motion is free
+    # the sign of a motion is free
+    if truth.ndim == 1 and len(rows) > 1 and pearson(found[rows], true[rows]) < 0: found = -found
     return pd.DataFrame(dict(recovered=found, true=true))
 
 def correlation_with_truth(table:pd.DataFrame, # with columns recovered and true
                           ) -> float: # Pearson's r; NaN if one of the two does not vary
     "Pearson correlation of a recovered with the true coordinate, over the images that were not skipped."
     used = table.dropna()
-    return float(pearson(torch.tensor(used.recovered.values), torch.tensor(used.true.values))) if len(used) > 1 else float("nan")
+    return (float(pearson(torch.tensor(used.recovered.values), torch.tensor(used.true.values))) if len(used) > 1
+            else float("nan"))
 
 def _draw_histogram(ax, table, same_unit=True):
     "Distribution of the recovered coordinate, the true one as an outline."
     both = "true" in table and same_unit
-    edges = np.histogram_bin_edges(table.to_numpy()[:, :1 + both][~np.isnan(table.recovered)], bins=min(60, max(12, int(len(table)**0.5))))
+    edges = np.histogram_bin_edges(table.to_numpy()[:, :1 + both][~np.isnan(table.recovered)],
+                                   bins=min(60, max(12, int(len(table)**0.5))))
     ax.hist(table.recovered.dropna(), edges, color="C0", alpha=.6, label="recovered")
-    if both: ax.hist(table.true, edges, histtype="step", color="k", label="true"); ax.legend(fontsize=8, frameon=False)
-    ax.set_xlabel("motion coordinate, Å"); ax.set_ylabel("images")
+    if both:
+        ax.hist(table.true, edges, histtype="step", color="k", label="true")
+        ax.legend(fontsize=8, frameon=False)
+    ax.set_xlabel("motion coordinate, Å")
+    ax.set_ylabel("images")
 
 def _draw_against(ax, table, same_unit=True, name="true motion coordinate, Å"):
     "Recovered against true, and r."
     ax.plot(table.true, table.recovered, ".", ms=3, color="C0", rasterized=True)
     if same_unit: ax.axline((0, 0), slope=1, color="0.6", lw=.8)
-    ax.set_xlabel(name); ax.set_ylabel("recovered, Å"); ax.set_title(f"r = {correlation_with_truth(table):.3f}", fontsize=9)
+    ax.set_xlabel(name)
+    ax.set_ylabel("recovered, Å")
+    ax.set_title(f"r = {correlation_with_truth(table):.3f}", fontsize=9)
 
 def plot_coordinate(table:pd.DataFrame, # as from `recovered_coordinate`
                     same_unit:bool=True, # are recovered and true in the same unit, as for true structures?
@@ -218,7 +245,7 @@ def plot_coordinate(table:pd.DataFrame, # as from `recovered_coordinate`
     fig, axes = plt.subplots(1, 1 + known, figsize=(3.4*(1 + known), 2.5), dpi=70, layout="constrained", squeeze=False)
     _draw_histogram(axes[0, 0], table, same_unit)
     if known: _draw_against(axes[0, 1], table, same_unit, name)
-    return _finish(fig)
+    return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #17d0bf09
 def spread_along(vectors:np.ndarray, # (n, 3)
@@ -230,17 +257,22 @@ def spread_along(vectors:np.ndarray, # (n, 3)
     return float(np.subtract(*np.quantile(centred @ direction, [high, low])))
 
 
-def motion_summary(motions:pd.DataFrame, # image, segment, rx_rad, ry_rad, rz_rad, angle_rad, tx_a, ty_a, tz_a: `run.motions`
-                   labels:Tensor, # (R,) segment of each residue, -1 for none
-                  ) -> pd.DataFrame: # one row per segment in use: residues, angle_deg, swing_deg, shift_a, travel_a
+def motion_summary(
+    # image, segment, rx_rad, ry_rad, rz_rad, angle_rad, tx_a, ty_a, tz_a: `run.motions`
+    motions:pd.DataFrame,
+    labels:Tensor, # (R,) segment of each residue, -1 for none
+) -> pd.DataFrame: # one row per segment in use: residues, angle_deg, swing_deg, shift_a, travel_a
     "Median and spread of each segment's rotation (degrees) and shift (Å), over all images."
     labels = torch.as_tensor(labels).cpu()
     labels = labels[labels >= 0]
     size, table = segment_sizes(labels), motions.dropna()
     def row(m):
         one = table[table.segment == m]
-        v, t = np.rad2deg(one[["rx_rad", "ry_rad", "rz_rad"]].to_numpy(float)), one[["tx_a", "ty_a", "tz_a"]].to_numpy(float)
-        return dict(segment=m, residues=int(size[m]), angle_deg=np.median(np.linalg.norm(v, axis=1)), swing_deg=spread_along(v), shift_a=np.median(np.linalg.norm(t, axis=1)), travel_a=spread_along(t))
+        v, t = (np.rad2deg(one[["rx_rad", "ry_rad", "rz_rad"]].to_numpy(float)),
+                one[["tx_a", "ty_a", "tz_a"]].to_numpy(float))
+        return dict(segment=m, residues=int(size[m]),
+                    angle_deg=np.median(np.linalg.norm(v, axis=1)), swing_deg=spread_along(v),
+                    shift_a=np.median(np.linalg.norm(t, axis=1)), travel_a=spread_along(t))
     return pd.DataFrame([row(m) for m in occupied_segments(labels).tolist()]).set_index("segment")
 
 # %% ../nbs/40_analysis.ipynb #d4dfd1b7
@@ -248,13 +280,16 @@ def residue_motion(coords:Tensor, # (N, R, 3) structures, Å; rows of skipped im
                    nominal:Tensor, # (R, 3), Å
                   ) -> pd.DataFrame: # R rows, Å: offset, rmsf, rms
     "Displacement of each residue from the nominal structure: of its mean, about its mean, and in all."
-    if coords.ndim != 3 or coords.shape[1:] != nominal.shape: raise InputError("residue_motion", f"shapes {tuple(coords.shape)} and {tuple(nominal.shape)}", "(N, R, 3) and (R, 3)")
+    if coords.ndim != 3 or coords.shape[1:] != nominal.shape:
+        raise InputError("residue_motion", f"shapes {tuple(coords.shape)} and {tuple(nominal.shape)}",
+                         "(N, R, 3) and (R, 3)")
     moved = coords - nominal.to(coords)
     moved = moved[moved.isfinite().flatten(1).all(1)]
     if len(moved) == 0: raise InputError("residue_motion, coords", "no structure", "at least one")
     mean = moved.mean(0, dtype=torch.float64)
     root = lambda d: d.square().sum(-1).mean(0, dtype=torch.float64).sqrt().cpu().numpy()
-    return pd.DataFrame(dict(offset=mean.norm(dim=-1).cpu().numpy(), rmsf=root(moved - mean.to(moved)), rms=root(moved)))
+    return pd.DataFrame(dict(offset=mean.norm(dim=-1).cpu().numpy(),
+                             rmsf=root(moved - mean.to(moved)), rms=root(moved)))
 
 def _draw_residues(ax, table, labels=None, structure=None):
     "RMSF and offset along the chain; segments as a strip of colour below."
@@ -262,11 +297,14 @@ def _draw_residues(ax, table, labels=None, structure=None):
     ax.plot(np.arange(R) + .5, table.rmsf, color="k", lw=1.2, label="RMSF")
     ax.plot(np.arange(R) + .5, table.offset, color="0.6", lw=1, label="offset of the mean")
     top = max(1.1*table[["rmsf", "offset"]].to_numpy().max(), 1e-3)
-    ax.set_ylim(-0.09*top, top); ax.set_xlim(0, R); ax.set_ylabel("Å"); ax.legend(fontsize=8, frameon=False)
-    colors = _colors(_label_array(labels, R))
+    ax.set_ylim(-0.09*top, top)
+    ax.set_xlim(0, R)
+    ax.set_ylabel("Å")
+    ax.legend(fontsize=8, frameon=False)
+    colors = residue_colors(label_array(labels, R))
     if labels is not None:
-        for _, a, b in label_ranges(_label_array(labels, R)): ax.axvspan(a, b, ymax=0.06, color=colors[a], lw=0)
-    _label_residues(ax, structure, R)
+        for _, a, b in label_ranges(label_array(labels, R)): ax.axvspan(a, b, ymax=0.06, color=colors[a], lw=0)
+    label_residues(ax, structure, R)
 
 def plot_residue_motion(table:pd.DataFrame, # as from `residue_motion`
                         labels=None, # (R,) segments, drawn as a strip
@@ -275,25 +313,34 @@ def plot_residue_motion(table:pd.DataFrame, # as from `residue_motion`
     "RMSF, and offset from the nominal structure, along the chain."
     fig, ax = plt.subplots(figsize=(6.4, 2.2), dpi=70, layout="constrained")
     _draw_residues(ax, table, labels, structure)
-    return _finish(fig)
+    return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #c3c1a216
 def _draw_history(ax, history):
     "Correlation, the loss where it is one too, and KL on an axis of its own."
-    if len(history) == 0: ax.text(.5, .5, "no epoch was completed", ha="center", transform=ax.transAxes); ax.axis("off"); return
+    if len(history) == 0:
+        ax.text(.5, .5, "no epoch was completed", ha="center", transform=ax.transAxes)
+        ax.axis("off")
+        return
     ax.plot(history.epoch, history.correlation, "o-", ms=2.5, color="C0", label="correlation")
-    if (history.loss.abs() <= 2).all(): ax.plot(history.epoch, -history.loss, "-", color="C0", alpha=.4, lw=1, label="−loss") # a loss in nats is thousands of them
-    ax.set_xlabel("epoch"); ax.set_ylabel("correlation", color="C0"); ax.xaxis.set_major_locator(MaxNLocator(integer=True)); ax.legend(fontsize=8, frameon=False, loc="lower right")
+    if (history.loss.abs() <= 2).all(): # a loss in nats is thousands of them
+        ax.plot(history.epoch, -history.loss, "-", color="C0", alpha=.4, lw=1, label="−loss")
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("correlation", color="C0")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(fontsize=8, frameon=False, loc="lower right")
     if "kl" in history:
-        twin = ax.twinx(); twin.plot(history.epoch, history.kl, "o-", ms=2.5, color="C1")
-        twin.set_ylabel("KL, nats", color="C1"); twin.set_ylim(bottom=0)
+        twin = ax.twinx()
+        twin.plot(history.epoch, history.kl, "o-", ms=2.5, color="C1")
+        twin.set_ylabel("KL, nats", color="C1")
+        twin.set_ylim(bottom=0)
 
 def plot_history(history:pd.DataFrame, # one row per epoch: `run.history`
                 ) -> Figure:
     "Correlation, loss and KL divergence over the epochs."
     fig, ax = plt.subplots(figsize=(4, 2.4), dpi=70, layout="constrained")
     _draw_history(ax, history)
-    return _finish(fig)
+    return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #2d16b3bf
 def image_table(run:Run, # finished run
@@ -303,8 +350,10 @@ def image_table(run:Run, # finished run
     coordinate = recovered_coordinate(run) if coordinate is None else coordinate
     numbered = lambda name, values: {f"{name}_{k + 1}": v for k, v in enumerate(values.T.numpy())}
     pcs = latent_axes(run.latents).coordinates(run.latents)
-    table = pd.DataFrame(dict(image=np.arange(len(run))) | numbered("latent", run.latents) | numbered("std", run.latent_std) | numbered("pc", pcs))
-    return table.assign(motion_a=coordinate.recovered, correlation=run.correlations.numpy(), **(dict(true=coordinate.true) if "true" in coordinate else {}))
+    table = pd.DataFrame(dict(image=np.arange(len(run))) | numbered("latent", run.latents)
+                         | numbered("std", run.latent_std) | numbered("pc", pcs))
+    return table.assign(motion_a=coordinate.recovered, correlation=run.correlations.numpy(),
+                        **(dict(true=coordinate.true) if "true" in coordinate else {}))
 
 def overview(run:Run, # finished run
              truth=None, # (N, R, 3) true beads, Å; or (N,) a number per image
@@ -316,19 +365,23 @@ def overview(run:Run, # finished run
     pca, table = latent_axes(run.latents), recovered_coordinate(run, truth)
     fig, ax = plt.subplot_mosaic("ABC;DDD", figsize=(10, 4.8), dpi=70, layout="constrained", height_ratios=(1.25, 1))
     _draw_history(ax["A"], run.history)
-    _draw_landscape(ax["B"], pca.coordinates(run.latents).numpy(), pca.explained.numpy(), pca.coordinates(t.latents).numpy())
+    _draw_landscape(ax["B"], pca.coordinates(run.latents).numpy(), pca.explained.numpy(),
+                    pca.coordinates(t.latents).numpy())
     same = truth is not None and np.ndim(truth) == 3
     if truth is None: _draw_histogram(ax["C"], table)
     else: _draw_against(ax["C"], table, same, "true motion coordinate, Å" if same else "true value")
-    _draw_residues(ax["D"], residue_motion(run.coordinates(used_rows(run.latents, most)), run.nominal.beads), run.segments, run.nominal)
-    return _finish(fig)
+    _draw_residues(ax["D"],
+                   residue_motion(run.coordinates(used_rows(run.latents, most)), run.nominal.beads),
+                   run.segments, run.nominal)
+    return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #57ac2e83
 def _truth_table(run, truth, most=1000):
     "Recovered structures against true ones, in one row."
     rows = used_rows(run.latents, most)
     labels = run.segments.where(run.segments >= 0, run.segments.max() + 1) # what is held is one more rigid body
-    return recovery_report(run.coordinates(rows), truth[rows], run.nominal.beads, labels).to_frame("recovered against true").T
+    return recovery_report(run.coordinates(rows), truth[rows], run.nominal.beads,
+                           labels).to_frame("recovered against true").T
 
 def report(run:Run, # finished run
            folder=None, # where to; the run folder if None
@@ -340,21 +393,39 @@ def report(run:Run, # finished run
     "Write figure, viewer page, movie and tables of a run."
     folder = Path(run.folder if folder is None else folder)
     files = {what: folder/name for what, name in REPORT_FILES.items()}
-    for path in files.values(): _check_output(run, path, overwrite)
-    truth, t = _check_truth(truth, len(run), run.nominal.n_beads), traverse(run.latents) if traversal is None else traversal
+    for path in files.values(): check_output(run, path, overwrite)
+    truth, t = (_check_truth(truth, len(run), run.nominal.n_beads),
+                traverse(run.latents) if traversal is None else traversal)
     coordinate, motions = recovered_coordinate(run, truth), run.motions
     used = occupied_segments(run.segments[run.segments >= 0]).tolist()
     domains = run.domains
-    tables = dict(images=image_table(run, coordinate), motions=motions[motions.segment.isin(used)], segments=motion_summary(motions, run.segments).reset_index(),
-                  residues=run.nominal.residues.assign(segment=run.segments.numpy(), domain=domains.labels.numpy() if domains else 0, **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")),
-                  **(dict(domains=domains.table.reset_index(), borders=domains.borders) if domains else {}))
+    tables = dict(
+        images=image_table(run, coordinate),
+        motions=motions[motions.segment.isin(used)],
+        segments=motion_summary(motions, run.segments).reset_index(),
+        residues=run.nominal.residues.assign(
+            segment=run.segments.numpy(), domain=domains.labels.numpy() if domains else 0,
+            **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")),
+        **(dict(domains=domains.table.reset_index(), borders=domains.borders) if domains else {}))
     files = {what: path for what, path in files.items() if domains or what not in ("domains", "borders")}
     for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
     sheet = overview(run, truth, t)
     with write_atomic(files["figure"]) as tmp: sheet.savefig(tmp, dpi=2*sheet.dpi, metadata={"Software": None})
     write_movie(run, files["movie"], t, overwrite)
-    known = [] if truth is None else [f"Correlation with the truth: r = {correlation_with_truth(coordinate):.3f}."] + ([_truth_table(run, truth)] if truth.ndim == 3 else [])
-    save_page(files["page"], f"{run.nominal.name}: {len(run)} images", "\n\n".join([f"{repr(run).rstrip('.')}.", *(str(domains).split("\n") if domains else ())]), view_run_segments(run, by="domain" if domains else "segment", js=js), "Segments, from which the domains above are put together, and the weight of each segment at each residue.", plot_segments(run.segments, run.segment_weights, run.nominal),
-              f"A walk along principal axis {t.axis + 1} of the latents: {len(t)} structures, typical of {', '.join(map(str, t.count.tolist()))} images.", view_traversal(run, t, js), plot_traversal(run, t), sheet,
-              "Motion of each segment over all images: median and spread (5 % to 95 %) of rotation and shift.", tables["segments"].set_index("segment"), *known, js=js, overwrite=overwrite)
+    known = [] if truth is None else (
+        [f"Correlation with the truth: r = {correlation_with_truth(coordinate):.3f}."]
+        + ([_truth_table(run, truth)] if truth.ndim == 3 else []))
+    save_page(
+        files["page"], f"{run.nominal.name}: {len(run)} images",
+        "\n\n".join([f"{repr(run).rstrip('.')}.", *(str(domains).split("\n") if domains else ())]),
+        view_run_segments(run, by="domain" if domains else "segment", js=js),
+        "Segments, from which the domains above are put together, and the weight of each segment at each residue.",
+        plot_segments(run.segments, run.segment_weights, run.nominal),
+        f"A walk along principal axis {t.axis + 1} of the latents: {len(t)} structures, "
+        f"typical of {', '.join(map(str, t.count.tolist()))} images.",
+        view_traversal(run, t, js), plot_traversal(run, t),
+        sheet,
+        "Motion of each segment over all images: median and spread (5 % to 95 %) of rotation and shift.",
+        tables["segments"].set_index("segment"),
+        *known, js=js, overwrite=overwrite)
     return files

@@ -26,14 +26,17 @@ from .image import ctf_half_plane, gaussian_half_plane, pose_points
 from .metrics import coordinate_rmsd, occupied_segments, principal_motions, recovery_report, rigid_floor
 from .particles import Particles, Stack
 from .structure import Structure
-from .synthetic import Optics, Simulation, bimodal_angles, hinge_movie, point_half_plane, read_movie, scatterers, simulate, two_body
+from .synthetic import (Optics, Simulation, bimodal_angles, hinge_movie, point_half_plane, read_movie,
+    scatterers, simulate, two_body)
 from .train import Run, fit
 
 # %% ../nbs/90_benchmarks.ipynb #dc22fd2a
 CORE = [(1, 29), (60, 121), (160, 214)] # residues of adenylate kinase, counted from 1
-ARM = [((20, 20, 0), 200, "A"), ((20, -20, 0), 200, "A"), ((-20, -20, 0), 200, "A"), ((-20, 20, 0), 200, "A"), ((0, 0, -34), 200, "A"), ((0, 0, 48), 200, "A"), ((0, 0, 88), 131, "A")] # pieces: centre (Å), residues, chain
+ARM = [((20, 20, 0), 200, "A"), ((20, -20, 0), 200, "A"), ((-20, -20, 0), 200, "A"), ((-20, 20, 0), 200, "A"),
+       ((0, 0, -34), 200, "A"), ((0, 0, 48), 200, "A"), ((0, 0, 88), 131, "A")] # pieces: centre (Å), residues, chain
 ARM_START, ARM_PIVOT = 1000, (0., 0., 18.) # first residue that swings; a point of the axis
-COMPLEX = [((20, 20, 0), 200, "A"), ((20, -20, 0), 200, "A"), ((-20, -20, 0), 200, "B"), ((0, 0, 44), 200, "B"), ((0, 0, 84), 200, "C"), ((-20, 26, 0), 120, "D")]
+COMPLEX = [((20, 20, 0), 200, "A"), ((20, -20, 0), 200, "A"), ((-20, -20, 0), 200, "B"), ((0, 0, 44), 200, "B"),
+           ((0, 0, 84), 200, "C"), ((-20, 26, 0), 120, "D")]
 COMPLEX_STARTS = (600, 1000) # first residues of the second body, B 201-400 and C, and of the small one, D
 
 def assemble(pieces, # (centre (3,) Å, residues, chain) of each
@@ -47,14 +50,18 @@ def assemble(pieces, # (centre (3,) Å, residues, chain) of each
         own = (s.residue_of_atom >= first) & (s.residue_of_atom < first + n)
         x, r = s.xyz[own], s.residue_of_atom[own] - first + start
         begin = next(sum(p[1] for p in pieces[:j]) for j, p in enumerate(pieces) if p[2] == chain) # of its chain
-        xyz.append((x - x.mean(0)) @ R.T + torch.tensor(place).float()); residue_of_atom.append(r); electrons.append(s.electrons[first:first + n])
+        xyz.append((x - x.mean(0)) @ R.T + torch.tensor(place).float())
+        residue_of_atom.append(r)
+        electrons.append(s.electrons[first:first + n])
         atoms.append(s.atoms[own.numpy()].assign(chain=chain, residue_number=r.numpy() - begin + 1))
-        residues.append(s.residues.iloc[first:first + n].assign(chain=chain, residue_number=np.arange(start, start + n) - begin + 1))
+        residues.append(s.residues.iloc[first:first + n].assign(
+            chain=chain, residue_number=np.arange(start, start + n) - begin + 1))
         start += n
     xyz, atoms, residues = torch.cat(xyz), *(pd.concat(t, ignore_index=True) for t in (atoms, residues))
     bead_atom = torch.from_numpy(np.flatnonzero(atoms.name == "CA"))
     centre = xyz[bead_atom].mean(0)
-    return Structure(xyz - centre, torch.cat(residue_of_atom), bead_atom, torch.cat(electrons), atoms, residues, name), centre
+    return Structure(xyz - centre, torch.cat(residue_of_atom), bead_atom, torch.cat(electrons),
+                     atoms, residues, name), centre
 
 def swinging_arm() -> tuple[Structure, Tensor]: # structure of 1331 residues, and the pivot (3,) in its frame, Å
     "Seven copies of the domains of `two_body`; residues from `ARM_START` on are the arm."
@@ -64,7 +71,9 @@ def swinging_arm() -> tuple[Structure, Tensor]: # structure of 1331 residues, an
 def adenylate_kinase() -> tuple[Structure, Tensor]: # closed form, and the transition (98, A, 3), Å
     "The transition that MDAnalysisTests brings along, aligned on CORE."
     try: from MDAnalysisTests.datafiles import DCD, PSF
-    except ImportError: raise InputError("stack 'adenylate_kinase'", "no MDAnalysisTests installed", "the package that holds the trajectory", "pip install MDAnalysisTests") from None
+    except ImportError:
+        raise InputError("stack 'adenylate_kinase'", "no MDAnalysisTests installed",
+                         "the package that holds the trajectory", "pip install MDAnalysisTests") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning) # the trajectory reader's notes to its own developers
         return read_movie((PSF, DCD), align=torch.tensor([i - 1 for a, b in CORE for i in range(a, b + 1)]))
@@ -78,7 +87,8 @@ def bent(xyz:Tensor, # (A, 3) Å
     s, h, w = (x @ axes).T
     curvature = torch.where(angles.abs() < 1e-6, 1e-6, angles.double())[:, None]/(s.max() - s.min())
     r = 1/curvature - h
-    return (torch.stack([r*(curvature*s).sin(), 1/curvature - r*(curvature*s).cos(), w.expand_as(r)], -1) @ axes.T).float() + xyz.mean(0)
+    return (torch.stack([r*(curvature*s).sin(), 1/curvature - r*(curvature*s).cos(), w.expand_as(r)], -1)
+            @ axes.T).float() + xyz.mean(0)
 
 # %% ../nbs/90_benchmarks.ipynb #41cf8c74
 @dataclass(frozen=True)
@@ -119,7 +129,8 @@ def _complex():
     second, third = (structure.residue_of_atom >= s for s in COMPLEX_STARTS)
     swing, wobble = torch.cartesian_prod(torch.linspace(-25, 25, 41), torch.linspace(-12, 12, 9)).T*torch.pi/180
     frames = structure.xyz.expand(len(swing), -1, -1).clone()
-    for moving, angle, axis, pivot in (second & ~third, swing, (0., 1, 0), (0., 0, 20)), (third, wobble, (1., 0, 0), (-20., 6, 0)):
+    for moving, angle, axis, pivot in ((second & ~third, swing, (0., 1, 0), (0., 0, 20)),
+                                       (third, wobble, (1., 0, 0), (-20., 6, 0))):
         pivot = torch.tensor(pivot) - centre
         frames[:, moving] = rotate(structure.xyz[moving] - pivot, angle[:, None, None]*torch.tensor(axis)) + pivot
     return structure, frames, torch.ones(len(frames))
@@ -132,9 +143,14 @@ def _still():
     structure, _ = two_body()
     return structure, structure.xyz[None], torch.ones(1)
 
-STACKS = dict(two_body_small=Recipe(_two_populations, 72, 2., 5., starts=(200,)), two_body_large=Recipe(_all_angles, 72, 2., 5., starts=(200,)),
-              swinging_arm=Recipe(_arm, 64, 4., starts=(ARM_START,)), adenylate_kinase=Recipe(_kinase, 96, 1.2), complex=Recipe(_complex, 64, 3., starts=COMPLEX_STARTS), bending=Recipe(_bending, 72, 2., 5.),
-              pure_noise=Recipe(_still, 72, 2., 5., True, dict(check=False, contrast="light")), nominal_only=Recipe(_still, 72, 2., 5., starts=()))
+STACKS = dict(two_body_small=Recipe(_two_populations, 72, 2., 5., starts=(200,)),
+              two_body_large=Recipe(_all_angles, 72, 2., 5., starts=(200,)),
+              swinging_arm=Recipe(_arm, 64, 4., starts=(ARM_START,)),
+              adenylate_kinase=Recipe(_kinase, 96, 1.2),
+              complex=Recipe(_complex, 64, 3., starts=COMPLEX_STARTS),
+              bending=Recipe(_bending, 72, 2., 5.),
+              pure_noise=Recipe(_still, 72, 2., 5., True, dict(check=False, contrast="light")),
+              nominal_only=Recipe(_still, 72, 2., 5., starts=()))
 OPTICS = Optics(defocus_a=(10_000., 25_000.), astigmatism_a=(0., 400.))
 
 # %% ../nbs/90_benchmarks.ipynb #08a00151
@@ -150,7 +166,11 @@ class BenchmarkStack:
     unseen:Particles # kept apart
     simulation:Simulation # of both, the images to train on first; makes the very same images
 
-    def __repr__(self): return f"BenchmarkStack '{self.name}', SNR {self.snr:g}: {len(self.particles)} images of {self.simulation.box} pixels and {len(self.unseen)} kept apart, {len(self.movie)} structures of {self.nominal.n_beads} residues"
+    def __repr__(self):
+        return (f"BenchmarkStack '{self.name}', SNR {self.snr:g}: {len(self.particles)} images of "
+                f"{self.simulation.box} pixels and {len(self.unseen)} kept apart, "
+                f"{len(self.movie)} structures of {self.nominal.n_beads} residues")
+
     @property
     def states(self) -> Tensor: # (n,) frame of each image to train on
         return self.simulation.states[:len(self.particles)]
@@ -175,12 +195,17 @@ def render_stack(name:str, # of `STACKS`
     recipe = STACKS[name]
     structure, frames, weights = recipe.movie()
     states = torch.multinomial(weights, n, replacement=True, generator=generator(seed + 1000))
-    simulation = simulate(structure, frames, n, recipe.box, recipe.pixel_size, float("inf"), seed, OPTICS, recipe.max_shift, states=states)
-    if recipe.empty: return replace(simulation, ctf=replace(simulation.ctf, scale=torch.zeros(n))), np.zeros((n, recipe.box, recipe.box), np.float32)
+    simulation = simulate(structure, frames, n, recipe.box, recipe.pixel_size, float("inf"), seed, OPTICS,
+                          recipe.max_shift, states=states)
+    if recipe.empty:
+        return (replace(simulation, ctf=replace(simulation.ctf, scale=torch.zeros(n))),
+                np.zeros((n, recipe.box, recipe.box), np.float32))
     file = Path(folder)/f"{name}-{n}-{seed}.npy" if folder else None
     if file and file.is_file():
         clean, some = np.load(file), np.linspace(0, n - 1, 4).astype(int)
-        if clean.shape == (n, recipe.box, recipe.box) and np.allclose(clean[some], simulation.clean(some), atol=1e-3*clean[some].std()): return simulation, clean
+        if (clean.shape == (n, recipe.box, recipe.box) and
+                np.allclose(clean[some], simulation.clean(some), atol=1e-3*clean[some].std())):
+            return simulation, clean
     clean = simulation.clean(device=device).numpy()
     if file:
         with write_atomic(file) as tmp: np.save(tmp, clean)
@@ -198,22 +223,29 @@ def make_stack(name:str, # of `STACKS`
     if name not in STACKS: raise InputError("make_stack, name", repr(name), "one of " + ", ".join(STACKS))
     if not 0 < snr < float("inf"): raise InputError("make_stack, snr", snr, "a positive number")
     simulation, clean = render_stack(name, n + n_unseen, seed, folder, device)
-    signal = 1. if STACKS[name].empty else float(np.mean([c.var(axis=(-2, -1), ddof=1).mean() for c in np.array_split(clean[:n], max(1, n//500))]))
+    signal = 1. if STACKS[name].empty else float(np.mean([
+        c.var(axis=(-2, -1), ddof=1).mean() for c in np.array_split(clean[:n], max(1, n//500))]))
     simulation = replace(simulation, noise_std=(signal/snr)**0.5, snr=snr)
     images = clean.copy()
-    for rows in torch.arange(len(images)).split(500): images[rows.numpy()] += simulation.noise(rows).numpy() # a tensor of one row would be taken for a number
-    shown = replace(simulation, ctf=replace(simulation.ctf, scale=torch.ones(len(images)))) # what a file would say, also where no particle is
+    for rows in torch.arange(len(images)).split(500):
+        images[rows.numpy()] += simulation.noise(rows).numpy() # a tensor of one row would be taken for a number
+    # what a file would say, also where no particle is
+    shown = replace(simulation, ctf=replace(simulation.ctf, scale=torch.ones(len(images))))
     particles = replace(shown.particles, stacks=(Stack(f"{name}.mrcs", len(images), simulation.box, array=images),))
     structure = simulation.structure
-    return BenchmarkStack(name, snr, seed, structure, simulation.frames[:, structure.bead_atom], particles.select(range(n)), particles.select(range(n, n + n_unseen)), simulation)
+    return BenchmarkStack(name, snr, seed, structure, simulation.frames[:, structure.bead_atom],
+                          particles.select(range(n)), particles.select(range(n, n + n_unseen)), simulation)
 
 # %% ../nbs/90_benchmarks.ipynb #e7431f6f
 def parseval_weights(D:int, # box, pixels
                     ) -> Tensor: # (D, D//2+1)
-    "Weights that turn sums over the half plane into inner products over pixels; the last frequency of an even box counts nothing."
+    """Weights that turn sums over the half plane into inner products over pixels;
+    the last frequency of an even box counts nothing."""
     w = torch.full((D, D//2 + 1), 2/D**2)
     w[:, 0] = 1/D**2
-    if D % 2 == 0: w[:, -1] = 0; w[D//2, 0] = 0
+    if D % 2 == 0:
+        w[:, -1] = 0
+        w[D//2, 0] = 0
     return w
 
 def frame_log_likelihood(simulation:Simulation, # truth: frames, poses, CTF
@@ -240,7 +272,9 @@ def frame_posterior(stacks, # K stacks that differ in their SNR only
                    ) -> Tensor: # (K, n, F)
     "Probability of every frame of the true movie, for each image, at each SNR."
     s, n = stacks[0].simulation, len(stacks[0].particles)
-    if any((t.name, t.seed, len(t.particles), len(t.simulation)) != (stacks[0].name, stacks[0].seed, n, len(s)) for t in stacks): raise InputError("oracle", "; ".join(map(repr, stacks)), "stacks that differ in their SNR only")
+    if any((t.name, t.seed, len(t.particles), len(t.simulation)) != (stacks[0].name, stacks[0].seed, n, len(s))
+               for t in stacks):
+        raise InputError("oracle", "; ".join(map(repr, stacks)), "stacks that differ in their SNR only")
     prior = torch.bincount(s.states, minlength=len(s.frames)).float().log()
     images = lambda i: torch.cat([t.particles.images([i]) if i < n else t.unseen.images([i - n]) for t in stacks])
     noise_std = [t.simulation.noise_std for t in stacks]
@@ -251,10 +285,14 @@ def interval_coverage(samples:Tensor, # (n, k) posterior samples of a number, fo
                       truth:Tensor, # (n,) the true number
                       level:float=0.9, # of the interval
                      ) -> float: # fraction of images
-    "How often the truth lies in the central interval of the samples; of k samples and a truth that is one more of them, `level` lies inside whatever k is."
+    """How often the truth lies in the central interval of the samples;
+    of k samples and a truth that is one more of them, `level` lies inside whatever k is."""
     k, tail = samples.shape[1], 0.5 - level/2
-    if k*tail < 2 - 1e-6: raise InputError("interval_coverage, samples", f"{k} of each image", f"{math.ceil(2/tail - 1e-6)} or more, for an interval of {level:.0%}")
-    rank = ((k + 1)*torch.tensor([tail, 1 - tail]) - 1)/(k - 1) # the j-th of k samples is where a share of j/(k + 1) lies below, on average
+    if k*tail < 2 - 1e-6:
+        raise InputError("interval_coverage, samples", f"{k} of each image",
+                         f"{math.ceil(2/tail - 1e-6)} or more, for an interval of {level:.0%}")
+    # the j-th of k samples is where a share of j/(k + 1) lies below, on average
+    rank = ((k + 1)*torch.tensor([tail, 1 - tail]) - 1)/(k - 1)
     low, high = samples.quantile(rank.to(samples), dim=1)
     return float(((truth >= low) & (truth <= high)).float().mean())
 
@@ -274,7 +312,9 @@ def mark(stack:BenchmarkStack, # the truth
     truth, nominal = stack.movie[states], stack.nominal.beads
     if len(stack.movie) > 1: row = recovery_report(coords, truth, nominal).to_dict()
     else: row = dict(r=nan, rmsd=float(coordinate_rmsd(coords, truth).median()), nominal=0.)
-    if labels is not None: row |= dict(floor=float(rigid_floor(stack.movie, nominal, labels)[states].median()), segments=len(occupied_segments(labels)))
+    if labels is not None:
+        row |= dict(floor=float(rigid_floor(stack.movie, nominal, labels)[states].median()),
+                    segments=len(occupied_segments(labels)))
     return row | dict(apart=typical_difference(coords))
 
 def oracle(stack, # images and truth, or several stacks that differ in their SNR only
@@ -294,24 +334,29 @@ def oracle(stack, # images and truth, or several stacks that differ in their SNR
 
 def _mark_oracle(stack, p, states, subset, minutes): # p (n, F)
     "A row of the oracle's table."
-    row = dict(method="oracle", stack=stack.name, snr=stack.snr, seed=stack.seed, subset=subset, images=len(p), minutes=minutes)
+    row = dict(method="oracle", stack=stack.name, snr=stack.snr, seed=stack.seed, subset=subset, images=len(p),
+               minutes=minutes)
     row |= mark(stack, torch.einsum("nf,frc->nrc", p, stack.movie), states)
     if len(stack.movie) < 2: return row
     c = principal_motions(stack.truth).coordinate(stack.movie)[:, 0]
-    return row | dict(coverage=interval_coverage(c[torch.multinomial(p, 400, replacement=True, generator=generator(stack.seed))], c[states]))
+    return row | dict(coverage=interval_coverage(
+        c[torch.multinomial(p, 400, replacement=True, generator=generator(stack.seed))], c[states]))
 
 # %% ../nbs/90_benchmarks.ipynb #4511553b
 METHODS = dict(score=dict(), # the defaults: score features, Gaussian likelihood, each image's posterior
                sampled=dict(candidates=16), # latents drawn from their posterior while learning
                encoder_only=dict(refine=0), # the defaults, with the encoder's answer
                mlp=dict(encoder="mlp"), # the paper's pixel encoder in the same surroundings
-               paper=dict(encoder="mlp", likelihood="correlation", points="beads", n_latent=8, refine=0, stretch_a=None, turn_deg=None, border_rounds=0, held_out=0., occupancy_weight=0., lr=5e-4), # eq. 7, the pixel encoder's answer
+               # eq. 7, the pixel encoder's answer
+               paper=dict(encoder="mlp", likelihood="correlation", points="beads", n_latent=8, refine=0,
+                          stretch_a=None, turn_deg=None, border_rounds=0, held_out=0., occupancy_weight=0., lr=5e-4),
                table=dict(encoder="table")) # a latent per image, no encoder
 
 def method_settings(method) -> tuple[str, dict]: # name for tables, settings of `fit`
     "A name of `METHODS`, or a dict of settings."
     if isinstance(method, dict): return ", ".join(f"{k}={v}" for k, v in method.items()) or "defaults", dict(method)
-    if method not in METHODS: raise InputError("benchmark, method", repr(method), "settings of `fit`, or one of " + ", ".join(METHODS))
+    if method not in METHODS:
+        raise InputError("benchmark, method", repr(method), "settings of `fit`, or one of " + ", ".join(METHODS))
     return method, dict(METHODS[method])
 
 def posterior_coverage(run:Run, # trained
@@ -337,14 +382,20 @@ def benchmark(method, # name in `METHODS`, or a dict of settings of `fit`
         run = fit(stack.particles, stack.nominal, out=Path(folder)/"run", progress=False, **chosen)
         recovered = run.coordinates()
         minutes = (time.perf_counter() - started)/60
-        rows = [_mark_run(run, stack, "trained on", recovered)] + ([_mark_run(run, stack, "not seen")] if len(stack.unseen) and run.config.encoder != "table" else [])
-        rows[0] |= dict(kl=float(kl_standard_normal(run.latents, run.latent_std).mean()), coverage=posterior_coverage(run, stack))
-    return pd.DataFrame([dict(method=name, stack=stack.name, snr=stack.snr, seed=run.config.seed, minutes=minutes) | row for row in rows])
+        rows = [_mark_run(run, stack, "trained on", recovered)] + (
+            [_mark_run(run, stack, "not seen")] if len(stack.unseen) and run.config.encoder != "table" else [])
+        rows[0] |= dict(kl=float(kl_standard_normal(run.latents, run.latent_std).mean()),
+                        coverage=posterior_coverage(run, stack))
+    return pd.DataFrame([dict(method=name, stack=stack.name, snr=stack.snr, seed=run.config.seed, minutes=minutes) | row
+                         for row in rows])
 
-def _mark_run(run, stack, subset, recovered=None): # recovered (n, R, 3): structures at the mean latents, if they are known
+def _mark_run(run, stack, subset,
+              recovered=None): # recovered (n, R, 3): structures at the mean latents, if they are known
     "A row of the table: structures at the mean latents, and, as the oracle's, means of the structures."
-    particles, states = (stack.particles, stack.states) if subset == "trained on" else (stack.unseen, stack.states_unseen)
+    particles, states = ((stack.particles, stack.states) if subset == "trained on"
+                         else (stack.unseen, stack.states_unseen))
     found = run.infer(particles, structures=True) if recovered is None or run.config.encoder != "table" else None
     coords = run.decode(found.latents) if recovered is None else recovered
     row = dict(subset=subset, images=len(coords)) | mark(stack, coords, states, run.segments)
-    return row | ({f"{k}_mean": v for k, v in mark(stack, found.beads, states).items() if k in ("r", "rmsd")} if found else {})
+    return row | ({f"{k}_mean": v for k, v in mark(stack, found.beads, states).items() if k in ("r", "rmsd")}
+                  if found else {})

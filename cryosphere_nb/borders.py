@@ -21,37 +21,45 @@ from .segmentation import Segmentation
 # %% ../nbs/19_borders.ipynb #2d5edf15
 def stretches(labels:Tensor, # (r,) segments along a part
              ) -> list: # (segment, first, stop), in chain order
-    "A part as a list of intervals, each segment once: of a segment that occurs twice the longest stretch counts, and what is between goes to the stretch before (or after, at the start)."
+    """A part as a list of intervals, each segment once: of a segment that occurs twice the longest stretch counts,
+    and what is between goes to the stretch before (or after, at the start)."""
     while True:
         name, length = torch.unique_consecutive(labels.cpu(), return_counts=True)
         stop = length.cumsum(0).tolist()
         found = [(s, e - l, e) for s, l, e in zip(name.tolist(), length.tolist(), stop)]
         longest = {}
         for k, (s, a, b) in enumerate(found):
-            if s not in longest or b - a > found[longest[s]][2] - found[longest[s]][1]: longest[s] = k
+            if s not in longest or b - a > found[longest[s]][2] - found[longest[s]][1]:
+                longest[s] = k
         twice = [k for k, (s, *_) in enumerate(found) if longest[s] != k]
         if not twice: return found
         _, a, b = found[twice[0]]
-        labels = labels.clone(); labels[a:b] = found[twice[0] - 1][0] if twice[0] else found[1][0]
+        labels = labels.clone()
+        labels[a:b] = found[twice[0] - 1][0] if twice[0] else found[1][0]
 
-def division(segmentation:Segmentation) -> list: # for each part, its `stretches` with the model's numbers of segments, and its residues
+def division(segmentation:Segmentation,
+            ) -> list: # for each part, its `stretches` with the model's numbers of segments, and its residues
     "Which residues belong to which segment, at the posterior mean."
     G = segmentation().detach()
-    return [([(s + columns.start, a, b) for s, a, b in stretches(G[residues, columns].argmax(-1))], residues) for _, residues, columns in segmentation.each_part()]
+    return [([(s + columns.start, a, b) for s, a, b in stretches(G[residues, columns].argmax(-1))], residues)
+            for _, residues, columns in segmentation.each_part()]
 
 def label(parts:list, # of `division`
           n_residues:int, # R
-          step:int=0, # of the segment this many places further along the part; the part's last or first if there is none
+          # of the segment this many places further along the part; the part's last or first if there is none
+          step:int=0,
          ) -> Tensor: # (R,) long; -1 for residues in no part
     "The segment of every residue, or that of a neighbouring stretch."
     out = torch.full((n_residues,), -1, device=parts[0][1].device)
     for found, residues in parts:
-        for k, (_, a, b) in enumerate(found): out[residues[a:b]] = found[min(max(k + step, 0), len(found) - 1)][0]
+        for k, (_, a, b) in enumerate(found):
+            out[residues[a:b]] = found[min(max(k + step, 0), len(found) - 1)][0]
     return out
 
 def border_moves(parts:list, # of `division`
                 ) -> list: # (part, border, n): the border after stretch `border` of the part moves by n residues
-    "What to try: 1, 2, 4, … residues in either direction, up to half of the stretch that gives them; in a few rounds that is as good as all of it."
+    """What to try: 1, 2, 4, … residues in either direction, up to half of the stretch that gives them;
+    in a few rounds that is as good as all of it."""
     def powers(length): return [2**k for k in range((length//2).bit_length())]
     out = []
     for p, (found, _) in enumerate(parts):
@@ -77,28 +85,37 @@ def border_gains(model:CryoSphere,
                  parts:list, # of `division`
                  moves:list, # of `border_moves`
                  finest_a:float=FINEST_A, # Å
-                ) -> Tensor: # (3, K) double: images, sum and sum of squares over images of the log-likelihood gained by each move, nats
+) -> Tensor: # (3, K) double: images, sum and sum of squares over images of the log-likelihood gained by each move, nats
     "What each move of a border is worth to the images, their latents being what they are."
     decoder, segmentation, M = model.decoder, model.segmentation, model.segmentation.n_segments
-    owner = torch.arange(segmentation.n_residues, device=model.amplitudes.device) if model.owner is None else model.owner
+    owner = (torch.arange(segmentation.n_residues, device=model.amplitudes.device) if model.owner is None
+             else model.owner)
     points, pivots = _at_rest(model), decoder.segment_pivots(segmentation())
     here, after, before = (label(parts, segmentation.n_residues, step) for step in (0, 1, -1))
     def handed(p, k, n): # points that change hands
-        found, residues = parts[p]; border = found[k][2]
-        return torch.isin(owner, residues[border:border + n] if n > 0 else residues[border + n:border]).nonzero().flatten()
+        found, residues = parts[p]
+        border = found[k][2]
+        return torch.isin(owner, residues[border:border + n] if n > 0 else residues[border + n:border]
+                         ).nonzero().flatten()
     tried, sums = [(n > 0, handed(p, k, n)) for p, k, n in moves], torch.zeros(3, len(moves), dtype=torch.double)
     for batch in batches:
         z = model.latents_of(batch)
         own = lambda labels: torch.nn.functional.one_hot(labels.clamp(min=0), M).to(z)*(labels >= 0)[:, None]
-        now, by_next, by_last = (deform(points, own(labels)[owner], *decoder.motion(z), pivots, 1) for labels in (here, after, before))
+        now, by_next, by_last = (deform(points, own(labels)[owner], *decoder.motion(z), pivots, 1)
+                                 for labels in (here, after, before))
         whole = model.coarse.D if model.coarse else batch.D
         small = batch.cropped(min(whole, coarse_box(batch.D, batch.D*float(batch.pixel_size.median())/finest_a)))
         noise = model.noise.cropped(small.D)
-        observed, draw = mean_free(fft2c(small.images)), lambda x, a: mean_free(render(x, a, small.R, small.ctf, small.D, small.pixel_size, model.sigma))
-        image = draw(now, model.amplitudes); base = noise.gain(observed, image)
-        for j, (forward, rows) in enumerate(tried): # residues that a border passes on its way forward go to the stretch before it
+        observed, draw = mean_free(fft2c(small.images)), lambda x, a: mean_free(
+            render(x, a, small.R, small.ctf, small.D, small.pixel_size, model.sigma))
+        image = draw(now, model.amplitudes)
+        base = noise.gain(observed, image)
+        # residues that a border passes on its way forward go to the stretch before it
+        for j, (forward, rows) in enumerate(tried):
             a, there = model.amplitudes[rows], by_last if forward else by_next
-            sums[:, j] += _moments(noise.gain(observed, image + draw(torch.cat([there[:, rows], now[:, rows]], 1), torch.cat([a, -a]))) - base)
+            sums[:, j] += _moments(
+                noise.gain(observed, image + draw(torch.cat([there[:, rows], now[:, rows]], 1), torch.cat([a, -a])))
+                - base)
     return sums
 
 @torch.no_grad()
@@ -111,7 +128,8 @@ def worth_of_motions(model:CryoSphere,
         still = _at_rest(model).expand(len(batch), -1, -1)
         seen, view = model.seen(batch), model.coarse or model
         observed = mean_free(fft2c(seen.images))
-        moved, nominal = (view.noise.gain(observed, view.render(x, seen)) for x in (model.points_at(model.latents_of(batch), G), still))
+        moved, nominal = (view.noise.gain(observed, view.render(x, seen))
+                          for x in (model.points_at(model.latents_of(batch), G), still))
         out[:, 0] += _moments(moved - nominal)
     return out
 
@@ -121,7 +139,8 @@ def is_worth(sums:Tensor, # (3, K) images, sum and sum of squares of a gain
     "Is a gain worth it to the data set, and is the sample sure of it?"
     count, total, square = sums
     mean = total/count
-    return (mean*n_images > LEAST_NATS) & (mean > LEAST_T*((square/count - mean.square()).clamp(min=0)/count).sqrt())
+    return (mean*n_images > LEAST_NATS) & (
+        mean > LEAST_T*((square/count - mean.square()).clamp(min=0)/count).sqrt())
 
 LEAST_NATS, LEAST_T = 3., 2.5 # what a move must be worth to the data set; in standard errors of the sample
 

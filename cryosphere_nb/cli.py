@@ -17,7 +17,8 @@ __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'DEMO_SKIP', 'COMMANDS', 'MACHINE',
            'analyze_options', 'simulate_options', 'demo_options', 'exit_code', 'run_command', 'main']
 
 # %% ../nbs/50_cli.ipynb #39fd8b52
-import argparse, ast, dataclasses, errno, io, itertools, json, math, os, re, sys, time, tokenize, tomllib, traceback, warnings
+import argparse, ast, dataclasses, errno, io, itertools, json, math, os, re, sys, time
+import tokenize, tomllib, traceback, warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import cache
 from importlib.util import find_spec
@@ -37,7 +38,8 @@ class Answer:
 
 def plain(value): # anything a command answers with -> what JSON knows
     "Paths as text, tables as lists of rows, tensors as lists, NaN as null."
-    if hasattr(value, "to_dict"): return plain(value.to_dict("records") if hasattr(value, "columns") else value.to_dict()) # pandas
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict("records") if hasattr(value, "columns") else value.to_dict()) # pandas
     if isinstance(value, dict): return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)): return [plain(v) for v in value]
     if hasattr(value, "tolist"): return plain(value.tolist()) # NumPy, PyTorch
@@ -52,10 +54,12 @@ def as_options(text, # of an error
     flag = lambda name, no="": f"--{no}{dict(model='model-number', strict='check').get(name, name).replace('_', '-')}"
     def given(m): # name=value
         name, value = m[1], m[2].strip("'\"")
-        option, shown = (flag(name), "") if value == "True" else (flag(name, "no-"), "") if value == "False" else (flag(name), f" {value}")
+        option, shown = ((flag(name), "") if value == "True" else
+                         (flag(name, "no-"), "") if value == "False" else (flag(name), f" {value}"))
         return option + shown if option in own else f"fit {option}{shown}" if option in fits else m[0]
     named = lambda m: m[1] + flag(m[2]) if flag(m[2]) in own else m[0]
-    text = re.sub(r"^(?:fit|plan|settings|two_body_stack), (?:setting |field )?'(\w+)'", lambda m: flag(m[1]) if flag(m[1]) in own else m[0], str(text))
+    text = re.sub(r"^(?:fit|plan|settings|two_body_stack), (?:setting |field )?'(\w+)'",
+                  lambda m: flag(m[1]) if flag(m[1]) in own else m[0], str(text))
     text = re.sub(r"\b([a-z]\w*)=(True|False|[\d.]+\b|[A-Z]\b|'[^']*'|\"[^\"]*\")", given, text)
     return re.sub(r"(\bas |(?<![-\w./'=]))([a-z]+(?:_[a-z0-9]+)+|(?<=as )[a-z]+)(?![\w/'(=]|\.\w)", named, text)
 
@@ -63,7 +67,8 @@ def error_parts(error, # exception, or text
                 command:str="", # that met it
                ) -> dict: # message, and for bad input where, found, expected, hint
     "An error as JSON has it."
-    parts = {k: as_options(getattr(error, k), command) for k in ("where", "found", "expected", "hint")} if hasattr(error, "expected") else {} # an `InputError`
+    parts = {k: as_options(getattr(error, k), command) for k in ("where", "found", "expected", "hint")
+             } if hasattr(error, "expected") else {} # an `InputError`
     return dict(message=as_options(error, command)) | parts
 
 def show(answer:Answer, # what to say
@@ -72,14 +77,17 @@ def show(answer:Answer, # what to say
          said=()): # warnings
     "Print an answer: JSON or text on stdout, a note on stderr."
     if as_json:
-        parts = dict(command=command, exit_code=answer.code) | plain(answer.data) | ({"error": error_parts(answer.note, command)} if answer.note else {})
+        parts = (dict(command=command, exit_code=answer.code) | plain(answer.data)
+                 | ({"error": error_parts(answer.note, command)} if answer.note else {}))
         said = [*said, *parts.get("warnings", [])]
         print(json.dumps(parts | ({"warnings": said} if said or answer.data else {}), ensure_ascii=False), flush=True)
     elif answer.text and (answer.result or not quiet): print(answer.text, flush=True)
-    if answer.note: print(f"{f'cryosphere-nb {command}'.strip()}: {as_options(answer.note, command)}", file=sys.stderr, flush=True)
+    if answer.note:
+        print(f"{f'cryosphere-nb {command}'.strip()}: {as_options(answer.note, command)}", file=sys.stderr, flush=True)
 
 # %% ../nbs/50_cli.ipynb #51465e7a
-KINDS = {int: ("INT", "a whole number"), float: ("NUMBER", "a number"), str: ("TEXT", "text"), tuple: ("A,B,..", "whole numbers with commas between them")} # type -> what help calls it, what errors call it
+KINDS = {int: ("INT", "a whole number"), float: ("NUMBER", "a number"), str: ("TEXT", "text"),
+         tuple: ("A,B,..", "whole numbers with commas between them")} # type -> what help calls it, what errors call it
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -94,16 +102,26 @@ def settings_in(source:str, # text of a module
                ) -> dict: # name -> Setting
     "Fields or arguments that can become options: those with a type and a default. Nothing is run."
     node = next(n for n in ast.parse(source).body if getattr(n, "name", "") == name)
-    comments = {t.start[0]: t.string.lstrip("# ") for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type == tokenize.COMMENT}
-    if isinstance(node, ast.ClassDef): rows = [(n.target.id, n.annotation, n.value) for n in node.body if isinstance(n, ast.AnnAssign)]
+    comments = {t.start[0]: (t.string.lstrip("# "), re.match(r"\s*# (?!%%)", t.line) is not None)
+                for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type == tokenize.COMMENT}
+    def comment(first, last): # of a declaration: in its last line, or in lines of its own above it
+        if last in comments: return comments[last][0]
+        above = list(itertools.takewhile(lambda k: comments.get(k, ("", False))[1], range(first - 1, 0, -1)))
+        return " ".join(comments[k][0] for k in reversed(above))
+    if isinstance(node, ast.ClassDef):
+        rows = [(n.target.id, n.annotation, n.value, n.lineno) for n in node.body if isinstance(n, ast.AnnAssign)]
     else:
-        a = node.args; defaults = [None]*(len(a.args) - len(a.defaults)) + a.defaults + a.kw_defaults
-        rows = [(v.arg, v.annotation, default) for v, default in zip(a.args + a.kwonlyargs, defaults)]
+        a = node.args
+        defaults = [None]*(len(a.args) - len(a.defaults)) + a.defaults + a.kw_defaults
+        rows = [(v.arg, v.annotation, default, v.lineno) for v, default in zip(a.args + a.kwonlyargs, defaults)]
     kinds = {k.__name__: k for k in (*KINDS, bool)}
-    def setting(annotation, default):
-        parts = [n.id if isinstance(n, ast.Name) else n.value for n in ast.walk(annotation) if isinstance(n, (ast.Name, ast.Constant))]
-        return Setting(next(kinds[p] for p in parts if p in kinds), None in parts, ast.literal_eval(default), comments.get(default.end_lineno, ""))
-    return {name: setting(annotation, default) for name, annotation, default in rows if annotation and default}
+    def setting(annotation, default, line):
+        parts = [n.id if isinstance(n, ast.Name) else n.value for n in ast.walk(annotation)
+                 if isinstance(n, (ast.Name, ast.Constant))]
+        return Setting(next(kinds[p] for p in parts if p in kinds), None in parts, ast.literal_eval(default),
+                       comment(line, default.end_lineno))
+    return {name: setting(annotation, default, line) for name, annotation, default, line in rows
+            if annotation and default}
 
 @cache
 def settings_of(declared:str, # "room.name" of a dataclass or function
@@ -121,7 +139,8 @@ def option_reader(kind:type, # int, float, str or tuple
         if optional and text.lower() == "none": return None
         try: value = tuple(int(v) for v in text.split(",")) if kind is tuple else kind(text)
         except ValueError: value = None
-        if value is None or (least is not None and not min(value if kind is tuple else (value,)) >= least): raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+        if value is None or (least is not None and not min(value if kind is tuple else (value,)) >= least):
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
         return value
     return read
 
@@ -133,8 +152,13 @@ def add_options(parser, # argparse parser or group
     for name, s in settings.items():
         if name in skip: continue
         flag, text = "--" + name.replace("_", "-"), s.text.replace("%", "%%")
-        if s.kind is bool: extra, shown = dict(action=argparse.BooleanOptionalAction), flag if s.default else flag.replace("--", "--no-", 1)
-        else: extra, shown = dict(type=option_reader(s.kind, s.optional, least), metavar=KINDS[s.kind][0]), ",".join(map(str, s.default)) if s.kind is tuple else "none" if s.default is None else str(s.default)
+        if s.kind is bool:
+            extra, shown = (dict(action=argparse.BooleanOptionalAction),
+                            flag if s.default else flag.replace("--", "--no-", 1))
+        else:
+            extra, shown = (dict(type=option_reader(s.kind, s.optional, least), metavar=KINDS[s.kind][0]),
+                            ",".join(map(str, s.default)) if s.kind is tuple else
+                            "none" if s.default is None else str(s.default))
         parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=f"{text} (default: {shown})", **extra)
 
 def given_options(args, # parsed arguments
@@ -150,7 +174,8 @@ def read_toml(path): # file
     try: return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise InputError(path, "no such file", "a TOML file") from None
     except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", "a TOML file") from None
-    except (ValueError, RecursionError) as e: raise InputError(path, f"text that is not TOML ({e})", "a TOML file") from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(path, f"text that is not TOML ({e})", "a TOML file") from None
 
 def read_config(path, # .toml or .json file, config.json of a run folder included
                ) -> dict: # setting -> value
@@ -158,10 +183,12 @@ def read_config(path, # .toml or .json file, config.json of a run folder include
     from cryosphere_nb.core import InputError, config_from_dict, read_json
     from cryosphere_nb.train import FitConfig
     readers = {".toml": read_toml, ".json": read_json}
-    if (kind := Path(path).suffix.lower()) not in readers: raise InputError(path, f"a name that ends in '{kind}'", ".toml or .json")
+    if (kind := Path(path).suffix.lower()) not in readers:
+        raise InputError(path, f"a name that ends in '{kind}'", ".toml or .json")
     values = readers[kind](path)
     if isinstance(values, dict) and {"format", "settings"} <= set(values): values = values["settings"] # of a run folder
-    if not isinstance(values, dict): raise InputError(path, f"a {type(values).__name__}", "names and values of settings")
+    if not isinstance(values, dict):
+        raise InputError(path, f"a {type(values).__name__}", "names and values of settings")
     try: config_from_dict(FitConfig, values, "settings")
     except InputError as e: raise InputError(f"{path}: {e.where}", e.found, e.expected, e.hint) from None
     return values
@@ -178,7 +205,8 @@ def read_inputs(args): # parsed arguments -> particles, structure
     "Particles and model named on the command line."
     from cryosphere_nb.particles import read_particles
     from cryosphere_nb.structure import load_structure
-    return read_particles(args.particles, args.project_dir, args.passthrough, args.headers), load_structure(args.model, args.model_number)
+    return (read_particles(args.particles, args.project_dir, args.passthrough, args.headers),
+            load_structure(args.model, args.model_number))
 
 def check_command(args) -> Answer:
     "Do these images show this model? Says what was tried; exit code 1 if they do not."
@@ -189,11 +217,18 @@ def check_command(args) -> Answer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore") # they are in the report, too
         found = preflight(particles, moved(structure, -offset), args.images, seed=args.seed, strict=False)
-    text = [f"the model is taken to be docked in a map whose first voxel is at (0, 0, 0): moved by {', '.join(f'{-v:.1f}' for v in offset.tolist())} Å for the comparison\n"] if offset.any() else []
-    text += [f"{found.headers.rename_axis(None).to_string(header=False)}\n\n{found.table.rename_axis(None).to_string(float_format='{:.3f}'.format)}\n", *(f"warning: {note}" for note in found.warnings), found.summary]
-    data = dict(passed=found.passed, summary=found.summary, contrast=found.contrast, z=found.z, correlation=found.correlation, images=found.n_images, model_moved_a=-offset, tried=found.table.rename_axis("tried").reset_index(),
+    text = ["the model is taken to be docked in a map whose first voxel is at (0, 0, 0): "
+            f"moved by {', '.join(f'{-v:.1f}' for v in offset.tolist())} Å for the comparison\n"
+            ] if offset.any() else []
+    text += [f"{found.headers.rename_axis(None).to_string(header=False)}\n\n"
+             f"{found.table.rename_axis(None).to_string(float_format='{:.3f}'.format)}\n",
+             *(f"warning: {note}" for note in found.warnings), found.summary]
+    data = dict(passed=found.passed, summary=found.summary, contrast=found.contrast, z=found.z,
+                correlation=found.correlation, images=found.n_images, model_moved_a=-offset,
+                tried=found.table.rename_axis("tried").reset_index(),
                 headers=found.headers.iloc[:, 0], warnings=found.warnings)
-    note = "" if found.passed else f"{args.particles} does not show {args.model} as given. {verdict(found.table, better_alternatives(found.table), found.n_images)}"
+    note = "" if found.passed else (f"{args.particles} does not show {args.model} as given. "
+                                    f"{verdict(found.table, better_alternatives(found.table), found.n_images)}")
     return Answer(data, "\n".join(text), int(not found.passed), note)
 
 # %% ../nbs/50_cli.ipynb #7e841c67
@@ -203,37 +238,60 @@ def list_files(files:dict) -> str: # what -> path
     width = max((len(printable(path)) for path in files.values()), default=0)
     return "\n".join(f"  {printable(path):{width}}  {CONTENTS.get(what, what)}" for what, path in files.items())
 
-CONTENTS = dict(states="a structure for each cluster of images", clusters="the same, a file each", stars="the images of each cluster", walk="the walk as a multi-model file", walk_table="the images of the walk", states_table="one row per cluster", trajectory="the walk as a trajectory", topology="its atoms", star="particles", model="nominal model", table="truth: one row per image", truth="truth: structures", figure="figure", page="segments and motion to turn and play in a browser", movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
-                images="one row per image", motions="one row per image and segment", segments="one row per segment", domains="one row per domain: the segments that move as one", borders="one row per border between domains", residues="one row per residue", latents="the input's rows and columns, with latents and correlation", labels="segment and domain of each residue",
-                history="loss and correlation, one row per epoch", maps="the same as volumes", walk_maps="the walk as volumes (ChimeraX: open walk_*.mrc vseries true)", script="opens all of it in ChimeraX, in the colours of the domains", evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
+CONTENTS = dict(states="a structure for each cluster of images", clusters="the same, a file each",
+                stars="the images of each cluster", walk="the walk as a multi-model file",
+                walk_table="the images of the walk", states_table="one row per cluster",
+                trajectory="the walk as a trajectory", topology="its atoms", star="particles", model="nominal model",
+                table="truth: one row per image", truth="truth: structures", figure="figure",
+                page="segments and motion to turn and play in a browser",
+                movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
+                images="one row per image", motions="one row per image and segment", segments="one row per segment",
+                domains="one row per domain: the segments that move as one",
+                borders="one row per border between domains", residues="one row per residue",
+                latents="the input's rows and columns, with latents and correlation",
+                labels="segment and domain of each residue", history="loss and correlation, one row per epoch",
+                maps="the same as volumes", walk_maps="the walk as volumes (ChimeraX: open walk_*.mrc vseries true)",
+                script="opens all of it in ChimeraX, in the colours of the domains",
+                evidence="log evidence: one row per held-out image", numbers="one row per number of segments")
 
 def run_facts(run, # `Run`, finished or interrupted
              ) -> dict:
     "What there is to say about a run in numbers."
-    return dict(folder=run.folder, images=len(run), skipped=int(run.latents.isnan().any(1).sum()), residues=run.nominal.n_beads, residues_per_segment=run.residues_per_segment,
-                domains=run.domains.table.to_dict("records") if run.domains else [], epochs=run.state.epoch, minutes=run.state.elapsed/60,
-                correlation=float(run.correlations.nanmean()), best_epoch=run.state.best_epoch, interrupted=run.state.interrupted, report=run.report, settings=dataclasses.asdict(run.config))
+    return dict(folder=run.folder, images=len(run), skipped=int(run.latents.isnan().any(1).sum()),
+                residues=run.nominal.n_beads, residues_per_segment=run.residues_per_segment,
+                domains=run.domains.table.to_dict("records") if run.domains else [],
+                epochs=run.state.epoch, minutes=run.state.elapsed/60, correlation=float(run.correlations.nanmean()),
+                best_epoch=run.state.best_epoch, interrupted=run.state.interrupted, report=run.report,
+                settings=dataclasses.asdict(run.config))
 
 def in_words(run) -> str:
     "A run and its domains."
     return f"{run}\n{run.domains}" if run.domains else str(run)
 
 def fit_command(args) -> Answer:
-    "Train on a particle stack and a model: one structure per image, in a run folder. Ctrl-C ends training and writes the run."
+    """Train on a particle stack and a model: one structure per image, in a run folder.
+
+    Ctrl-C ends training and writes the run."""
     settings = fit_settings(args)
     from cryosphere_nb.train import fit, will_resume
     will_resume(Path(args.out), args.resume, args.overwrite) # refuse before a large file is read
-    run = fit(*read_inputs(args), args.out, resume=args.resume, overwrite=args.overwrite, progress=not args.quiet, **settings)
-    files = dict(latents=run.folder/"particles.star", labels=run.folder/"segments.csv", history=run.folder/"history.csv")
+    run = fit(*read_inputs(args), args.out, resume=args.resume, overwrite=args.overwrite,
+              progress=not args.quiet, **settings)
+    files = dict(latents=run.folder/"particles.star", labels=run.folder/"segments.csv",
+                 history=run.folder/"history.csv")
     stopped = run.state.interrupted
-    return Answer(run_facts(run) | dict(files=files), f"{in_words(run)}\n{list_files(files)}\nnext: cryosphere-nb analyze {run.folder}", 130 if stopped else 0, "interrupted; the run can be used as it is, or continued with --resume" if stopped else "")
+    return Answer(run_facts(run) | dict(files=files),
+                  f"{in_words(run)}\n{list_files(files)}\nnext: cryosphere-nb analyze {run.folder}",
+                  130 if stopped else 0,
+                  "interrupted; the run can be used as it is, or continued with --resume" if stopped else "")
 
 def chosen_walk(args, # parsed arguments
                 run): # `Run` -> `Traversal`
     "The walk that --axis and --frames ask for."
     from cryosphere_nb.analysis import traverse
     from cryosphere_nb.core import InputError
-    if not 1 <= args.axis <= run.latents.shape[1]: raise InputError("--axis", args.axis, f"1 to {run.latents.shape[1]}, the dimension of the latent space")
+    if not 1 <= args.axis <= run.latents.shape[1]:
+        raise InputError("--axis", args.axis, f"1 to {run.latents.shape[1]}, the dimension of the latent space")
     return traverse(run.latents, args.frames, args.axis - 1)
 
 def analyze_command(args) -> Answer:
@@ -253,7 +311,8 @@ def row_numbers(text:str, # "0,5,10-20" or "all"
     "Rows of a star file, counted from 0; ranges include both ends."
     from cryosphere_nb.core import InputError
     if text.strip().lower() == "all": return list(range(n))
-    bad, rows = lambda found: InputError("--rows", found, f"numbers and ranges such as 0,5,10-20, from 0 to {n - 1}, or all"), []
+    bad, rows = lambda found: InputError(
+        "--rows", found, f"numbers and ranges such as 0,5,10-20, from 0 to {n - 1}, or all"), []
     for part in text.split(","):
         ends = part.strip().split("-")
         if not (len(ends) <= 2 and all(e.isdecimal() for e in ends)): raise bad(repr(part))
@@ -275,10 +334,13 @@ def export_structures(run, # `Run`, finished
     from cryosphere_nb.structure import save_structure
     from cryosphere_nb.validation import uncertainty
     for i in rows:
-        if run.latents[i].isnan().any(): raise InputError("--rows", f"image {i}, which was skipped", "images that were used")
+        if run.latents[i].isnan().any():
+            raise InputError("--rows", f"image {i}, which was skipped", "images that were used")
     out, rows = Path(out), list(rows)
-    b = dict(model=lambda of: None, segment=lambda of: run.segments.float(), uncertainty=lambda of: uncertainty(run, of).per_residue)[b_factor]
-    if out.name.lower().endswith((".cif", ".pdb", ".mmcif", ".ent", ".gz")): return [save_structure(run.nominal, out, run.decode_atoms(run.latents[rows]), b(rows), overwrite)]
+    b = dict(model=lambda of: None, segment=lambda of: run.segments.float(),
+             uncertainty=lambda of: uncertainty(run, of).per_residue)[b_factor]
+    if out.name.lower().endswith((".cif", ".pdb", ".mmcif", ".ent", ".gz")):
+        return [save_structure(run.nominal, out, run.decode_atoms(run.latents[rows]), b(rows), overwrite)]
     files = {i: out/f"{file_name(run.nominal.name)}_{i:0{len(str(len(run) - 1))}d}.{kind}" for i in rows}
     for path in files.values(): refuse_overwrite(path, overwrite) # all or none
     return [save_structure(run.nominal, path, run.structure(i).xyz, b([i]), overwrite) for i, path in files.items()]
@@ -288,7 +350,8 @@ def structures_command(args) -> Answer:
     from cryosphere_nb.train import Run
     run = Run.load(args.run, args.which)
     rows = row_numbers(args.rows, len(run))
-    files = export_structures(run, rows, args.out or Path(args.run)/"structures", args.format, args.b_factor, args.overwrite)
+    files = export_structures(run, rows, args.out or Path(args.run)/"structures", args.format, args.b_factor,
+                              args.overwrite)
     from cryosphere_nb.core import printable
     said = [printable(f) for f in files[:20]] + ([f"and {len(files) - 20} more"] if len(files) > 20 else [])
     return Answer(dict(run=args.run, rows=rows, files=files), "\n".join("  " + s for s in said))
@@ -303,15 +366,17 @@ def plan_command(args) -> Answer:
     p = plan(*read_inputs(args), **given_options(args, settings_of("plan.plan"), PLAN_SKIP), **settings)
     phases, parts = p.phases.reset_index(), p.parts.reset_index()
     no = [a for a in p.advice if a.startswith("Does not fit") or "The disk is too small" in a]
-    data = dict(fits=not no, minutes=p.minutes, epoch_minutes=p.epoch_minutes, peak_gb=p.peak_gb, disk_gb=p.disk_gb, free_gb=p.free_ram_gb, free_gpu_gb=p.free_gpu_gb, largest_batch=p.largest_batch, device=p.costs.device, images=p.n_images, box=p.config.box,
-                phases=phases, parts=parts, advice=p.advice)
+    data = dict(fits=not no, minutes=p.minutes, epoch_minutes=p.epoch_minutes, peak_gb=p.peak_gb, disk_gb=p.disk_gb,
+                free_gb=p.free_ram_gb, free_gpu_gb=p.free_gpu_gb, largest_batch=p.largest_batch, device=p.costs.device,
+                images=p.n_images, box=p.config.box, phases=phases, parts=parts, advice=p.advice)
     return Answer(data, repr(p), int(bool(no)), " ".join(no), result=True)
 
 # %% ../nbs/50_cli.ipynb #187e81f8
 def map_grid(run, # `Run`
              resolution:float, # of the volumes, Å
             ): # -> (D, side of a voxel in Å, origin)
-    "The grid of the consensus map that the images belong to: their box, in the frame of the model; voxels are a third of the resolution, or as those of the images if these are smaller."
+    """The grid of the consensus map that the images belong to: their box, in the frame of the model;
+    voxels are a third of the resolution, or as those of the images if these are smaller."""
     from cryosphere_nb.core import InputError, read_json
     if not 0 < resolution < math.inf: raise InputError("--map", f"{resolution:g} Å", "a resolution in Å")
     facts = read_json(run.folder/"config.json")["data"]
@@ -329,13 +394,22 @@ def conformation_maps(structure, # `Structure`, nominal model
     from cryosphere_nb.maps import FROM_MODEL, Map, gaussian_map, low_pass
     from cryosphere_nb.synthetic import scatterers
     D, voxel, origin = grid
-    if not 2*voxel <= resolution < math.inf: raise InputError("--map", f"{resolution:g} Å", f"a resolution in Å; voxels of {voxel:.4g} Å show {2*voxel:.4g} Å and coarser")
-    if D > 512: raise InputError("--map", f"{resolution:g} Å, which needs a box of {D} voxels a side", "512 or fewer", "A coarser resolution.")
+    if not 2*voxel <= resolution < math.inf:
+        raise InputError("--map", f"{resolution:g} Å",
+                         f"a resolution in Å; voxels of {voxel:.4g} Å show {2*voxel:.4g} Å and coarser")
+    if D > 512:
+        raise InputError("--map", f"{resolution:g} Å, which needs a box of {D} voxels a side", "512 or fewer",
+                         "A coarser resolution.")
     atoms, electrons, sigma = scatterers(structure, "atoms" if structure.n_atoms > 3*structure.n_beads else "beads")
     points, first = xyz[:, atoms].float(), torch.tensor(origin)
     outside = ((points < first) | (points > first + (D - 1)*voxel)).any(-1).any(0)
-    if outside.any(): raise InputError("--map", f"{int(outside.sum())} of {len(outside)} atoms outside of the box of {D} voxels of {voxel:.4g} Å from {', '.join(f'{o:.4g}' for o in origin)} Å", "a box that holds the molecule", "--map-like with a map in which the model is docked.")
-    for x in points: yield Map(low_pass(gaussian_map(x - (first + D//2*voxel), electrons, D, voxel, sigma), resolution).values, voxel, origin, f"{FROM_MODEL} at {resolution:g} A, not from images")
+    if outside.any():
+        raise InputError("--map", f"{int(outside.sum())} of {len(outside)} atoms outside of the box of {D} voxels of "
+                                  f"{voxel:.4g} Å from {', '.join(f'{o:.4g}' for o in origin)} Å",
+                         "a box that holds the molecule", "--map-like with a map in which the model is docked.")
+    for x in points:
+        yield Map(low_pass(gaussian_map(x - (first + D//2*voxel), electrons, D, voxel, sigma), resolution).values,
+                  voxel, origin, f"{FROM_MODEL} at {resolution:g} A, not from images")
 
 def export_run(run, # `Run`, finished
                folder, # where to
@@ -357,29 +431,37 @@ def export_run(run, # `Run`, finished
     from cryosphere_nb.validation import uncertainty
     folder, clusters = Path(folder), cluster_images(run.latents, n_clusters)
     residues, numbered = folder/"residues.csv", lambda name, n: [folder/f"{name}_{i:02d}.mrc" for i in range(1, n + 1)]
-    maps = {} if map_resolution is None else dict(maps=numbered("cluster", len(clusters)), walk_maps=numbered("walk", len(walk)))
+    maps = {} if map_resolution is None else dict(maps=numbered("cluster", len(clusters)),
+                                                  walk_maps=numbered("walk", len(walk)))
     volumes = sum(maps.values(), [])
     for file in (residues, *volumes): refuse_overwrite(file, overwrite, [map_like])
     if maps:
         like = read_map(map_like) if map_like else None
         grid = (like.D, like.pixel_size, like.origin) if like else map_grid(run, map_resolution)
         xyz = run.decode_atoms(torch.cat([run.latents[clusters.images], walk.latents]))
-        made = conformation_maps(run.nominal, xyz, map_resolution, grid); first = next(made) # refuses before anything is written
+        made = conformation_maps(run.nominal, xyz, map_resolution, grid)
+        first = next(made) # refuses before anything is written
     files = write_ensemble(run, folder, n_clusters, walk, clusters, trajectory, overwrite=overwrite) # all or none
     for file, map in zip(volumes, itertools.chain([first], made) if maps else ()): write_map(map, file, overwrite)
     moved_by = residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads)
     known = uncertainty(run, used_rows(run.latents, 200))
-    write_csv(residues, run.nominal.residues.assign(segment=run.segments.numpy(), **moved_by, uncertainty_a=known.per_residue.numpy()), float_format="%.6g")
-    return {"states_table" if what == "table" else what: v for what, v in files.items()} | dict(residues=residues) | maps
+    write_csv(residues, run.nominal.residues.assign(segment=run.segments.numpy(), **moved_by,
+                                                    uncertainty_a=known.per_residue.numpy()), float_format="%.6g")
+    return ({"states_table" if what == "table" else what: v for what, v in files.items()}
+            | dict(residues=residues) | maps)
 
 def export_command(args) -> Answer:
     "Write the ensemble of a run for other programs: structures, star files, ChimeraX script, tables, volumes."
     from cryosphere_nb.core import InputError
     from cryosphere_nb.train import Run
-    if args.map_like and args.map is None: raise InputError("--map-like", args.map_like, "--map with it: the resolution of the volumes")
+    if args.map_like and args.map is None:
+        raise InputError("--map-like", args.map_like, "--map with it: the resolution of the volumes")
     run = Run.load(args.run, args.which)
-    files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.clusters, args.trajectory, args.map, args.map_like, args.overwrite)
-    return Answer(dict(run=args.run, files=files), list_files({what: v[0].with_name(f"{v[0].name} to {v[-1].name}") if isinstance(v, list) else v for what, v in files.items()}))
+    files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.clusters, args.trajectory,
+                       args.map, args.map_like, args.overwrite)
+    return Answer(dict(run=args.run, files=files), list_files({
+        what: v[0].with_name(f"{v[0].name} to {v[-1].name}") if isinstance(v, list) else v
+        for what, v in files.items()}))
 
 # %% ../nbs/50_cli.ipynb #0c7eca74
 def read_numbers(text): # "1,2,4" -> (1, 2, 4), for argparse
@@ -393,21 +475,27 @@ def validation_settings(args, *skip) -> dict: # setting -> value
 def sweep_command(args) -> Answer:
     "Fit with several numbers of segments, score each on held-out images, and recommend one."
     from cryosphere_nb.validation import SWEEP_FILES, sweep_segments
-    found = sweep_segments(*read_inputs(args), args.numbers, args.out, samples=args.samples, overwrite=args.overwrite, progress=not args.quiet, **validation_settings(args, "n_segments"))
-    files = {what: Path(args.out)/name for what, name in zip(("figure", "numbers", "evidence"), SWEEP_FILES)} | dict(run=found.run.folder)
-    return Answer(dict(chosen=found.chosen, best=found.best, verdict=found.verdict, table=found.table.reset_index(), held_out=len(found.evidence), files=files), f"{found}\n{list_files(files)}", result=True)
+    found = sweep_segments(*read_inputs(args), args.numbers, args.out, samples=args.samples, overwrite=args.overwrite,
+                           progress=not args.quiet, **validation_settings(args, "n_segments"))
+    files = {what: Path(args.out)/name for what, name in zip(("figure", "numbers", "evidence"), SWEEP_FILES)
+             } | dict(run=found.run.folder)
+    return Answer(dict(chosen=found.chosen, best=found.best, verdict=found.verdict, table=found.table.reset_index(),
+                       held_out=len(found.evidence), files=files), f"{found}\n{list_files(files)}", result=True)
 
 def halves_command(args) -> Answer:
     "Fit two halves of the images on their own and compare; exit code 1 if there is no reproducible motion."
     from cryosphere_nb.validation import HALF_FILES, half_sets
-    found = half_sets(*read_inputs(args), args.out, most=args.most, samples=args.samples, overwrite=args.overwrite, progress=not args.quiet, **validation_settings(args))
+    found = half_sets(*read_inputs(args), args.out, most=args.most, samples=args.samples, overwrite=args.overwrite,
+                      progress=not args.quiet, **validation_settings(args))
     files = {what: Path(args.out)/name for what, name in zip(("figure", "residues", "images"), HALF_FILES)}
-    return Answer(dict(passed=found.passed, verdict=found.verdict, checks=found.checks, summary=found.summary, files=files), f"{found}\n{list_files(files)}", int(not found.passed), result=True)
+    return Answer(dict(passed=found.passed, verdict=found.verdict, checks=found.checks, summary=found.summary,
+                       files=files), f"{found}\n{list_files(files)}", int(not found.passed), result=True)
 
 def named_region(text): # "loop=A:50-80" -> ("loop", "A:50-80"), for argparse
     "A name and a selection of residues."
     name, sign, what = text.partition("=")
-    if not (name and what): raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=SELECTION, for example loop=A:50-80")
+    if not (name and what):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=SELECTION, for example loop=A:50-80")
     return name, what
 
 def missed_command(args) -> Answer:
@@ -418,27 +506,32 @@ def missed_command(args) -> Answer:
     from cryosphere_nb.train import Run
     from cryosphere_nb.validation import write_files
     names = [name for name, _ in args.region]
-    if twice := next((n for n in names if names.count(n) > 1), None): raise InputError(f"--region {twice}", "given twice", "a name for each region")
-    run, particles = Run.load(args.run, args.which), read_particles(args.particles, args.project_dir, args.passthrough, args.headers)
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise InputError(f"--region {twice}", "given twice", "a name for each region")
+    run, particles = (Run.load(args.run, args.which),
+                      read_particles(args.particles, args.project_dir, args.passthrough, args.headers))
     files = dict(figure=run.folder/"missed.png", regions=run.folder/"missed.csv")
     for path in files.values():
-        if path.exists() and not args.overwrite: raise InputError(path, "a file that exists", "a new one", "--overwrite replaces it.")
+        if path.exists() and not args.overwrite:
+            raise InputError(path, "a file that exists", "a new one", "--overwrite replaces it.")
     found = missed_motion(run, particles, dict(args.region) or None, args.most, progress=not args.quiet)
     write_files(run.folder, {files["figure"].name: found.plot()}, {files["regions"].name: found.table.reset_index()})
-    return Answer(dict(run=args.run, missed=found.names, images=found.images, table=found.table.reset_index(), files=files), f"{found}\n{list_files(files)}", int(bool(found.names)), result=True)
+    return Answer(dict(run=args.run, missed=found.names, images=found.images, table=found.table.reset_index(),
+                       files=files), f"{found}\n{list_files(files)}", int(bool(found.names)), result=True)
 
 # %% ../nbs/50_cli.ipynb #9bca0da7
-def two_body_stack(n:int=5000, # images
-                   box:int=64, # pixels
-                   pixel_size_a:float=2.2, # Å per pixel
-                   snr:float=0.1, # variance of the clean images over that of the noise; inf for none
-                   hinge_deg:float=25., # the two populations of the hinge angle are this far from their middle, on either side
-                   spread_deg:float=6., # standard deviation of the angle within each
-                   middle_deg:float=0., # angle between both populations; 0 is the nominal structure
-                   max_shift_a:float=5., # particles are off-centre by at most this in x and in y
-                   contrast:str="light", # molecule "light" on dark, or "dark" on light
-                   seed:int=0, # of everything random
-                  ): # -> `Simulation`; the truth has a column angle_deg
+def two_body_stack(
+        n:int=5000, # images
+        box:int=64, # pixels
+        pixel_size_a:float=2.2, # Å per pixel
+        snr:float=0.1, # variance of the clean images over that of the noise; inf for none
+        hinge_deg:float=25., # the two populations of the hinge angle are this far from their middle, on either side
+        spread_deg:float=6., # standard deviation of the angle within each
+        middle_deg:float=0., # angle between both populations; 0 is the nominal structure
+        max_shift_a:float=5., # particles are off-centre by at most this in x and in y
+        contrast:str="light", # molecule "light" on dark, or "dark" on light
+        seed:int=0, # of everything random
+       ): # -> `Simulation`; the truth has a column angle_deg
     "Images of the embedded two-body protein, one hinge angle each."
     from cryosphere_nb.core import InputError, generator
     from cryosphere_nb.synthetic import bimodal_angles, hinge_movie, simulate, two_body
@@ -446,14 +539,19 @@ def two_body_stack(n:int=5000, # images
     for name, value in dict(box=box, pixel_size_a=pixel_size_a, snr=snr).items():
         if not value > 0: raise InputError(f"two_body_stack, '{name}'", value, "a positive number")
     protein, hinge = two_body()
-    angles = bimodal_angles(n, generator(seed), math.radians(hinge_deg), math.radians(spread_deg)) + math.radians(middle_deg)
-    return simulate(protein, hinge_movie(protein, angles, hinge), n, box, pixel_size_a, snr, seed + 1, max_shift=max_shift_a, contrast=contrast, values={"angle_deg": angles.rad2deg()})
+    angles = (bimodal_angles(n, generator(seed), math.radians(hinge_deg), math.radians(spread_deg))
+              + math.radians(middle_deg))
+    return simulate(protein, hinge_movie(protein, angles, hinge), n, box, pixel_size_a, snr, seed + 1,
+                    max_shift=max_shift_a, contrast=contrast, values={"angle_deg": angles.rad2deg()})
 
 def simulate_command(args) -> Answer:
     "Write a RELION stack of a protein whose two bodies hinge, with the truth beside it."
     from cryosphere_nb.synthetic import write_simulation
-    files = write_simulation(args.out, stack := two_body_stack(**given_options(args, settings_of("cli.two_body_stack"))), dtype=args.dtype, overwrite=args.overwrite, progress=not args.quiet)
-    return Answer(dict(images=len(stack), box=stack.box, snr=stack.snr, files=files), f"{stack}\n" + list_files({k: v for k, v in files.items() if k != "stacks"} | {"image stack": files["stacks"][0]}))
+    files = write_simulation(
+        args.out, stack := two_body_stack(**given_options(args, settings_of("cli.two_body_stack"))),
+        dtype=args.dtype, overwrite=args.overwrite, progress=not args.quiet)
+    return Answer(dict(images=len(stack), box=stack.box, snr=stack.snr, files=files), f"{stack}\n" + list_files(
+        {k: v for k, v in files.items() if k != "stacks"} | {"image stack": files["stacks"][0]}))
 
 # %% ../nbs/50_cli.ipynb #62109f5c
 def demo_marks(recovered, # (N, R, 3) one structure per image, Å
@@ -464,27 +562,34 @@ def demo_marks(recovered, # (N, R, 3) one structure per image, Å
                hinge:int, # index of the first residue of the second body
                least_r:float=0.95, # asked for
                hinge_within:int=5, # residues, asked for
-              ): # -> a table with one row per mark: recovered, true, asked for, passed (None where nothing is asked for)
+             ): # -> a table with one row per mark: recovered, true, asked for, passed (None where nothing is asked for)
     "Recovered against true, and what is asked for."
     import pandas as pd, torch
-    from cryosphere_nb.metrics import body_rotation, hinge_positions, pearson, recovery_report, segment_sizes, signed_angle
+    from cryosphere_nb.metrics import (body_rotation, hinge_positions, pearson, recovery_report, segment_sizes,
+        signed_angle)
     body = torch.arange(len(labels)) >= hinge
     found, true = (body_rotation(x, structure.beads, ~body, body) for x in (recovered, truth))
     angle = torch.as_tensor(angle_deg).to(found)
     turned = signed_angle(found, angle @ true.to(found)).rad2deg()
     r, borders, sizes = float(pearson(turned, angle)), hinge_positions(labels).tolist(), segment_sizes(labels).tolist()
     whole = recovery_report(recovered, truth, structure.beads, labels)
-    rows = {"hinge, residue": (", ".join(structure.labels[b] for b in borders) or "none", structure.labels[hinge], f"one, within ± {hinge_within}", len(borders) == 1 and abs(borders[0] - hinge) <= hinge_within),
+    rows = {"hinge, residue": (", ".join(structure.labels[b] for b in borders) or "none", structure.labels[hinge],
+                               f"one, within ± {hinge_within}",
+                               len(borders) == 1 and abs(borders[0] - hinge) <= hinge_within),
             "hinge angle, r": (f"{r:.3f}", "1", f"{least_r:g} or more", r >= least_r),
-            "residues per domain": (" ".join(str(s) for s in sizes if s), f"{hinge} {len(labels) - hinge}", "two domains", sum(s > 0 for s in sizes) == 2),
+            "residues per domain": (" ".join(str(s) for s in sizes if s), f"{hinge} {len(labels) - hinge}",
+                                    "two domains", sum(s > 0 for s in sizes) == 2),
             "median RMSD, Å": (f"{whole.rmsd:.2f}", "0", f"below {whole.nominal/2:.2f}", whole.rmsd < whole.nominal/2),
-            "  of the nominal structure": (f"{whole.nominal:.2f}", "", "", None), "  rigid domains could reach": (f"{whole.floor:.2f}", "", "", None),
-            "first motion, r": (f"{whole.r:.3f}", "1", "", None), "hinge angle, median error": (f"{(turned - angle).abs().median():.1f}°", "0", "", None)}
+            "  of the nominal structure": (f"{whole.nominal:.2f}", "", "", None),
+            "  rigid domains could reach": (f"{whole.floor:.2f}", "", "", None),
+            "first motion, r": (f"{whole.r:.3f}", "1", "", None),
+            "hinge angle, median error": (f"{(turned - angle).abs().median():.1f}°", "0", "", None)}
     return pd.DataFrame.from_dict(rows, "index", columns=["recovered", "true", "asked for", "passed"], dtype=object)
 
 def marks_text(marks) -> str: # table from `demo_marks`
     "Marks as an aligned table."
-    rows = [["", "recovered", "true", "asked for", ""]] + [[name, *values, {True: "PASS", False: "FAIL"}.get(passed, "")] for name, (*values, passed) in marks.iterrows()]
+    rows = [["", "recovered", "true", "asked for", ""]] + [
+        [name, *values, {True: "PASS", False: "FAIL"}.get(passed, "")] for name, (*values, passed) in marks.iterrows()]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join("   ".join(f"{v:{w}}" for v, w in zip(row, widths)).rstrip() for row in rows)
 
@@ -493,8 +598,10 @@ def marks_answer(marks, # table from `demo_marks`
                 ) -> Answer: # code 0 if every mark is reached
     "Marks, files and the verdict."
     asked = marks.passed.dropna().astype(bool)
-    text = f"\nrecovered against true\n{marks_text(marks)}\n\nfiles\n{list_files(files)}\n\n{'PASS' if asked.all() else 'FAIL'}: {asked.sum()} of {len(asked)} marks reached"
-    return Answer(dict(passed=bool(asked.all()), marks=marks.rename_axis("mark").reset_index(), files=files), text, int(not asked.all()), result=True)
+    text = (f"\nrecovered against true\n{marks_text(marks)}\n\nfiles\n{list_files(files)}\n\n"
+            f"{'PASS' if asked.all() else 'FAIL'}: {asked.sum()} of {len(asked)} marks reached")
+    return Answer(dict(passed=bool(asked.all()), marks=marks.rename_axis("mark").reset_index(), files=files),
+                  text, int(not asked.all()), result=True)
 
 # %% ../nbs/50_cli.ipynb #50a81613
 def demo(out="demo", # folder: the stack goes into data, the run into run
@@ -524,24 +631,29 @@ def demo(out="demo", # folder: the stack goes into data, the run into run
     from cryosphere_nb.synthetic import read_truth, two_body, write_simulation
     from cryosphere_nb.train import fit, will_resume
     out, started = Path(out), time.time()
-    say = lambda text: print(f"[{time.time() - started:4.0f} s] {text}", file=sys.stderr, flush=True) if progress else None
+    say = lambda text: (print(f"[{time.time() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
+                        if progress else None)
     will_resume(out/"run", False, overwrite) # refuse before the work
     stack = two_body_stack(n, box, pixel_size_a, snr, hinge_deg, spread_deg, middle_deg, seed=seed)
     say(f"writing {stack}")
     files = write_simulation(out/"data", stack, overwrite=overwrite, progress=progress)
     say(f"fitting {n_segments} segments to {files['star']} and {files['model']}")
-    run = fit(files["star"], files["model"], out/"run", overwrite=overwrite, progress=progress, n_segments=n_segments, n_latent=n_latent, batch_size=batch_size, lr=lr,
+    run = fit(files["star"], files["model"], out/"run", overwrite=overwrite, progress=progress,
+              n_segments=n_segments, n_latent=n_latent, batch_size=batch_size, lr=lr,
               epochs=epochs, max_minutes=minutes, seed=seed, **settings)
     say(run)
     truth, table = read_truth(files["star"])
-    marks = demo_marks(run.coordinates(), run.domains.labels, truth, torch.tensor(table.angle_deg.values), run.nominal, two_body()[1], least_r, hinge_within)
+    marks = demo_marks(run.coordinates(), run.domains.labels, truth, torch.tensor(table.angle_deg.values), run.nominal,
+                       two_body()[1], least_r, hinge_within)
     made = report(run, truth=truth, overwrite=overwrite)
     say("report written")
     return marks, run, {k: files[k] for k in ("star", "model", "truth")} | made
 
 def demo_command(args) -> Answer:
-    "Simulate images of a protein with a hinge, fit them with more segments than it has bodies, and compare what was recovered with the truth."
-    marks, run, files = demo(args.out, overwrite=args.overwrite, progress=not args.quiet, **given_options(args, settings_of("cli.demo"), DEMO_SKIP))
+    """Simulate images of a protein with a hinge, fit them with more segments than it has bodies,
+    and compare what was recovered with the truth."""
+    marks, run, files = demo(args.out, overwrite=args.overwrite, progress=not args.quiet,
+                             **given_options(args, settings_of("cli.demo"), DEMO_SKIP))
     return marks_answer(marks, files)
 
 DEMO_SKIP = ("out", "overwrite", "progress") # have options of their own
@@ -556,10 +668,13 @@ class Steady:
         try: return getattr(self.stream, what)(*args)
         except (OSError, ValueError): # a closed pipe, a full disk; a closed file
             nowhere = open(os.devnull, "w", encoding="utf-8")
-            try: os.dup2(nowhere.fileno(), self.stream.fileno()) # or what is left in its buffer fails once more when Python ends
+            try: # or what is left in its buffer fails once more when Python ends
+                os.dup2(nowhere.fileno(), self.stream.fileno())
             except (OSError, ValueError): pass # no real file
             self.stream = nowhere
-    def write(self, text): self._try("write", text); return len(text)
+    def write(self, text):
+        self._try("write", text)
+        return len(text)
     def flush(self): self._try("flush")
     def __getattr__(self, name): return getattr(self.stream, name)
 
@@ -585,13 +700,16 @@ def one_line_warnings(command:str): # whose options they may name
 
 class UsageError(Exception):
     "A command line that makes no sense."
-    def __init__(self, message, command, usage): super().__init__(message); self.command, self.usage = command, usage
+    def __init__(self, message, command, usage):
+        super().__init__(message)
+        self.command, self.usage = command, usage
 
 class Once(argparse._StoreAction):
     "An option that takes a value, once."
     def __call__(self, parser, namespace, values, option_string=None):
         given = namespace.__dict__.setdefault("given", {})
-        if self.option_strings and given.setdefault(self.dest, values) != values: raise argparse.ArgumentError(self, f"found twice, with {given[self.dest]!r} and {values!r}, expected once")
+        if self.option_strings and given.setdefault(self.dest, values) != values:
+            raise argparse.ArgumentError(self, f"found twice, with {given[self.dest]!r} and {values!r}, expected once")
         super().__call__(parser, namespace, values, option_string)
 
 class Parser(argparse.ArgumentParser):
@@ -605,25 +723,41 @@ class Parser(argparse.ArgumentParser):
         from cryosphere_nb.core import nearest
         raise argparse.ArgumentError(action, f"found {value!r}, expected {nearest(value, action.choices)}")
 
-COMMANDS = dict(check="do these images show this model?", plan="forecast minutes and memory of a fit", fit="train on a particle stack and a model", analyze="figure, viewer page, movie and tables of a run", structures="all-atom structures of chosen images",
-                export="the ensemble of a run for other programs", sweep="how many segments? several fits, judged by held-out images", halves="is the motion real? two fits on halves of the images", missed="which motions do the images hold that a run does not show?", simulate="write a synthetic stack of a protein with a hinge",
+COMMANDS = dict(check="do these images show this model?",
+                plan="forecast minutes and memory of a fit",
+                fit="train on a particle stack and a model",
+                analyze="figure, viewer page, movie and tables of a run",
+                structures="all-atom structures of chosen images",
+                export="the ensemble of a run for other programs",
+                sweep="how many segments? several fits, judged by held-out images",
+                halves="is the motion real? two fits on halves of the images",
+                missed="which motions do the images hold that a run does not show?",
+                simulate="write a synthetic stack of a protein with a hinge",
                 demo="simulate, fit, and compare with the truth")
 
 def actions() -> dict: # command -> what it does, its options
     "Functions of all commands, looked up when they are wanted."
-    return dict(check=(check_command, check_options), plan=(plan_command, plan_options), fit=(fit_command, fit_options), analyze=(analyze_command, analyze_options),
-                structures=(structures_command, structures_options), export=(export_command, export_options), sweep=(sweep_command, sweep_options),
-                halves=(halves_command, halves_options), missed=(missed_command, missed_options), simulate=(simulate_command, simulate_options), demo=(demo_command, demo_options))
+    return dict(check=(check_command, check_options), plan=(plan_command, plan_options),
+                fit=(fit_command, fit_options), analyze=(analyze_command, analyze_options),
+                structures=(structures_command, structures_options), export=(export_command, export_options),
+                sweep=(sweep_command, sweep_options), halves=(halves_command, halves_options),
+                missed=(missed_command, missed_options), simulate=(simulate_command, simulate_options),
+                demo=(demo_command, demo_options))
 
 @cache
 def make_parser() -> Parser:
     "The parser of all commands; `commands` of it are theirs."
-    parser = Parser("cryosphere-nb", description="One atomic structure per cryo-EM particle image.", epilog="Exit codes: 0 done; 1 the answer is no (check, plan, halves, missed, demo); 2 input that cannot be used; 3 a full disk, no permission or no memory; 4 a fault of this program; 130 interrupted.")
+    parser = Parser("cryosphere-nb", description="One atomic structure per cryo-EM particle image.",
+                    epilog="Exit codes: 0 done; 1 the answer is no (check, plan, halves, missed, demo); "
+                           "2 input that cannot be used; 3 a full disk, no permission or no memory; "
+                           "4 a fault of this program; 130 interrupted.")
     parser.add_argument("--version", action="version", version=f"cryosphere_nb {__version__}")
     commands, parser.commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True), {}
     for name, (action, fill) in actions().items():
         sub = parser.commands[name] = commands.add_parser(name, help=COMMANDS[name], description=action.__doc__)
-        fill(sub); output_options(sub); sub.set_defaults(command=name)
+        fill(sub)
+        output_options(sub)
+        sub.set_defaults(command=name)
     return parser
 
 @cache
@@ -639,13 +773,18 @@ def parse_line(argv): # list of arguments
     for word in rest:
         from cryosphere_nb.core import nearest
         option = word.partition("=")[0]
-        parser.commands[args.command].error(f"found {option}, expected {nearest(option, option_names(args.command))}" if word.startswith("-") else f"found {word!r}, which is too much")
+        parser.commands[args.command].error(
+            f"found {option}, expected {nearest(option, option_names(args.command))}" if word.startswith("-")
+            else f"found {word!r}, which is too much")
     return args
 
 def output_options(parser):
     "What every command takes."
-    parser.add_argument("--quiet", action="store_true", help="no progress and no lists of files: errors, warnings, and the result if it is a text")
-    parser.add_argument("--json", action="store_true", help="the answer as one JSON object on stdout, errors and warnings included; all else goes to stderr")
+    parser.add_argument("--quiet", action="store_true",
+                        help="no progress and no lists of files: errors, warnings, and the result if it is a text")
+    parser.add_argument("--json", action="store_true",
+                        help="the answer as one JSON object on stdout, errors and warnings included; "
+                             "all else goes to stderr")
 
 def run_options(parser):
     "Which run, and where to write."
@@ -655,12 +794,16 @@ def run_options(parser):
 
 def walk_options(parser):
     "Which walk through the latents."
-    parser.add_argument("--axis", type=option_reader(int, least=1), default=1, metavar="INT", help="principal axis of the latents to walk along (default: 1)")
-    parser.add_argument("--frames", type=option_reader(int, least=1), default=10, metavar="INT", help="steps of the walk (default: 10)")
+    parser.add_argument("--axis", type=option_reader(int, least=1), default=1, metavar="INT",
+                        help="principal axis of the latents to walk along (default: 1)")
+    parser.add_argument("--frames", type=option_reader(int, least=1), default=10, metavar="INT",
+                        help="steps of the walk (default: 10)")
 
 def settings_options(parser, skip=()):
     "Settings of `fit`, without some, and the file they may come from."
-    parser.add_argument("--config", metavar="FILE", help=".toml or .json file with settings named as below, with _ for -, and `parts`; config.json of a run folder repeats that run. The command line wins")
+    parser.add_argument("--config", metavar="FILE",
+                        help=".toml or .json file with settings named as below, with _ for -, and `parts`; "
+                             "config.json of a run folder repeats that run. The command line wins")
     add_options(parser.add_argument_group("settings"), settings_of("train.FitConfig"), ["parts", *skip])
 
 def plan_options(parser):
@@ -670,60 +813,87 @@ def plan_options(parser):
 
 def structures_options(parser):
     run_options(parser)
-    parser.add_argument("--rows", required=True, metavar="ROWS", help="images: rows of the star file, counted from 0, such as 0,5,10-20, or all")
-    parser.add_argument("--out", metavar="PATH", help="folder for one file each, or a .cif or .pdb file (also .gz) for all of them as models (default: RUN/structures)")
+    parser.add_argument("--rows", required=True, metavar="ROWS",
+                        help="images: rows of the star file, counted from 0, such as 0,5,10-20, or all")
+    parser.add_argument("--out", metavar="PATH",
+                        help="folder for one file each, or a .cif or .pdb file (also .gz) for all of them as models "
+                             "(default: RUN/structures)")
     parser.add_argument("--format", choices=("cif", "pdb"), default="cif", help="of files in a folder (default: cif)")
-    parser.add_argument("--b-factor", choices=("model", "segment", "uncertainty"), default="model", help="what B-factors are: those of the model, segment numbers, or the standard deviation in Å of the residue over the structures that images leave open (default: model)")
+    parser.add_argument("--b-factor", choices=("model", "segment", "uncertainty"), default="model",
+                        help="what B-factors are: those of the model, segment numbers, or the standard deviation in Å "
+                             "of the residue over the structures that images leave open (default: model)")
 
 def export_options(parser):
     run_options(parser)
     parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/export)")
     walk_options(parser)
-    parser.add_argument("--clusters", type=option_reader(int, least=1), default=5, metavar="INT", help="clusters of images, each with its structure and its star file (default: 5)")
+    parser.add_argument("--clusters", type=option_reader(int, least=1), default=5, metavar="INT",
+                        help="clusters of images, each with its structure and its star file (default: 5)")
     parser.add_argument("--trajectory", choices=("xtc", "dcd"), help="the walk as a trajectory, too")
-    parser.add_argument("--map", type=option_reader(float), nargs="?", const=6., metavar="RESOLUTION", help="volumes of the same conformations, too, as mrc files computed from the model at this resolution in Å (6 if no number is given), on the box of the images in the frame of the model")
-    parser.add_argument("--map-like", metavar="MAP", help="box, voxels and origin of the volumes, from this map (default: the box of the images)")
+    parser.add_argument("--map", type=option_reader(float), nargs="?", const=6., metavar="RESOLUTION",
+                        help="volumes of the same conformations, too, as mrc files computed from the model at this "
+                             "resolution in Å (6 if no number is given), on the box of the images in the frame "
+                             "of the model")
+    parser.add_argument("--map-like", metavar="MAP",
+                        help="box, voxels and origin of the volumes, from this map (default: the box of the images)")
 
 def validation_options(parser, out):
     input_options(parser)
     parser.add_argument("--out", metavar="DIR", default=out, help=f"folder for the runs and results (default: {out})")
-    parser.add_argument("--samples", type=option_reader(int, least=1), default=64, metavar="INT", help="for the evidence of an image (default: 64)")
+    parser.add_argument("--samples", type=option_reader(int, least=1), default=64, metavar="INT",
+                        help="for the evidence of an image (default: 64)")
     parser.add_argument("--overwrite", action="store_true", help="repeat runs that are there")
 
 def sweep_options(parser):
     validation_options(parser, "sweep")
-    parser.add_argument("--try", dest="numbers", type=read_numbers, default=(1, 2, 4, 8, 16), metavar="A,B,..", help="numbers of segments to try (default: 1,2,4,8,16)")
+    parser.add_argument("--try", dest="numbers", type=read_numbers, default=(1, 2, 4, 8, 16), metavar="A,B,..",
+                        help="numbers of segments to try (default: 1,2,4,8,16)")
     settings_options(parser, ["n_segments"])
 
 def halves_options(parser):
     validation_options(parser, "halves")
-    parser.add_argument("--most", type=option_reader(int, least=1), default=1000, metavar="INT", help="images of each half to compare (default: 1000)")
+    parser.add_argument("--most", type=option_reader(int, least=1), default=1000, metavar="INT",
+                        help="images of each half to compare (default: 1000)")
     settings_options(parser)
 
 def missed_options(parser):
     run_options(parser)
     particles_options(parser)
-    parser.add_argument("--region", type=named_region, action="append", default=[], metavar="NAME=SELECTION", help="residues to ask for, such as loop=A:50-80 or arm=A:1-29,60-121; may be given several times (default: the molecule, each chain and each domain)")
-    parser.add_argument("--most", type=option_reader(int, least=1), default=2000, metavar="INT", help="images to ask (default: 2000)")
+    parser.add_argument("--region", type=named_region, action="append", default=[], metavar="NAME=SELECTION",
+                        help="residues to ask for, such as loop=A:50-80 or arm=A:1-29,60-121; "
+                             "may be given several times (default: the molecule, each chain and each domain)")
+    parser.add_argument("--most", type=option_reader(int, least=1), default=2000, metavar="INT",
+                        help="images to ask (default: 2000)")
 
 def input_options(parser):
     "What `check` and `fit` read."
     particles_options(parser)
-    parser.add_argument("model", metavar="MODEL", help="atomic model docked in the consensus map: .pdb or .cif, also .gz")
-    parser.add_argument("--model-number", type=option_reader(int, least=1), metavar="INT", help="which model of a file with several, counted from 1")
+    parser.add_argument("model", metavar="MODEL",
+                        help="atomic model docked in the consensus map: .pdb or .cif, also .gz")
+    parser.add_argument("--model-number", type=option_reader(int, least=1), metavar="INT",
+                        help="which model of a file with several, counted from 1")
 
 def particles_options(parser):
     "Particles, and how to find their images."
-    parser.add_argument("particles", metavar="STAR", help="particles: .star of RELION or .cs of cryoSPARC, with poses and CTF")
-    parser.add_argument("--project-dir", metavar="DIR", help="folder that the paths of image stacks are relative to (default: looked for beside and above STAR)")
-    parser.add_argument("--passthrough", metavar="CS", help="passthrough .cs file of the same cryoSPARC job, if poses or CTF are there")
-    parser.add_argument("--headers", choices=("error", "warn"), default="error", help="when the pixel size in the header of a stack disagrees with STAR (default: error)")
+    parser.add_argument("particles", metavar="STAR",
+                        help="particles: .star of RELION or .cs of cryoSPARC, with poses and CTF")
+    parser.add_argument("--project-dir", metavar="DIR",
+                        help="folder that the paths of image stacks are relative to "
+                             "(default: looked for beside and above STAR)")
+    parser.add_argument("--passthrough", metavar="CS",
+                        help="passthrough .cs file of the same cryoSPARC job, if poses or CTF are there")
+    parser.add_argument("--headers", choices=("error", "warn"), default="error",
+                        help="when the pixel size in the header of a stack disagrees with STAR (default: error)")
 
 def check_options(parser):
     input_options(parser)
-    parser.add_argument("--images", type=option_reader(int, least=1), default=300, metavar="INT", help="images to look at (default: 300)")
-    parser.add_argument("--seed", type=option_reader(int, least=0), default=0, metavar="INT", help="which images (default: 0)")
-    parser.add_argument("--model-origin", choices=("auto", "centre", "corner"), default="auto", help="the model's (0, 0, 0) is the centre or the first voxel of the map (default: auto, the nearer one)")
+    parser.add_argument("--images", type=option_reader(int, least=1), default=300, metavar="INT",
+                        help="images to look at (default: 300)")
+    parser.add_argument("--seed", type=option_reader(int, least=0), default=0, metavar="INT",
+                        help="which images (default: 0)")
+    parser.add_argument("--model-origin", choices=("auto", "centre", "corner"), default="auto",
+                        help="the model's (0, 0, 0) is the centre or the first voxel of the map "
+                             "(default: auto, the nearer one)")
 
 def fit_options(parser):
     input_options(parser)
@@ -741,11 +911,13 @@ def analyze_options(parser):
 def simulate_options(parser):
     parser.add_argument("out", metavar="OUT", help="folder to write into: star, stack, model, truth")
     add_options(parser, settings_of("cli.two_body_stack"))
-    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="number format of the stack (default: float32)")
+    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32",
+                        help="number format of the stack (default: float32)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
 def demo_options(parser):
-    parser.add_argument("--out", metavar="DIR", default="demo", help="folder: the stack goes into DIR/data, the run into DIR/run (default: demo)")
+    parser.add_argument("--out", metavar="DIR", default="demo",
+                        help="folder: the stack goes into DIR/data, the run into DIR/run (default: demo)")
     add_options(parser, settings_of("cli.demo"), DEMO_SKIP)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demonstration")
 
@@ -754,8 +926,10 @@ MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM)
 def exit_code(error) -> int: # exception
     "2 for input that cannot be used, 3 for what the machine lacks, 4 for what nobody has foreseen."
     known = hasattr(error, "expected") # an `InputError`
-    told = error.__cause__ if known and isinstance(error.__cause__, OSError) else error # by `write_atomic`: of a place that cannot be written to
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error): return 3
+    # by `write_atomic`: of a place that cannot be written to
+    told = error.__cause__ if known and isinstance(error.__cause__, OSError) else error
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
+        return 3
     if known and (told is not error or "os error" in str(error.__cause__)): return 3
     if isinstance(error, OSError) and error.errno in MACHINE: return 3
     return 2 if known or isinstance(error, OSError) else 4
@@ -780,7 +954,8 @@ def main(argv=None) -> int: # exit code; argv: list of arguments, or None for th
     "The command `cryosphere-nb`."
     if argv is None: # a process of its own
         argv = sys.argv[1:]
-        for fd in 0, 1, 2: # a stream that was closed leaves its number to the next file that is opened, which would then be written into
+        # a stream that was closed leaves its number to the next file that is opened, which would then be written into
+        for fd in 0, 1, 2:
             try: os.fstat(fd)
             except OSError: os.open(os.devnull, os.O_RDWR)
     command, as_json = argv[0] if argv and argv[0] in COMMANDS else "", "--json" in argv

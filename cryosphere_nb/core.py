@@ -20,21 +20,25 @@ import psutil, torch
 from torch import Tensor
 
 # %% ../nbs/00_core.ipynb #13199fdc
-def printable(value, # anything; a value of a file may hold line feeds, escape codes of a terminal, or two million characters
-              most:int=400) -> str: # characters
+def printable(
+        # anything; a value of a file may hold line feeds, escape codes of a terminal, or two million characters
+        value,
+        most:int=400) -> str: # characters
     "A value on one line that a terminal can show."
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value)[:most + 1])
     return text if len(text) <= most else text[:most] + " …"
 
 class InputError(ValueError):
-    "Bad input, told in full: `where` (file, row, field), what was `found`, what was `expected`, and what to do (`hint`)."
+    """Bad input, told in full: `where` (file, row, field), what was `found`, what was `expected`,
+    and what to do (`hint`)."""
     def __init__(self,
                  where, # file, row or field that is wrong
                  found, # what is there
                  expected, # what should be there
                  hint:str=""): # what the user can do about it
         self.where, self.found, self.expected, self.hint = where, found, expected, hint
-        super().__init__(f"{printable(where)}: found {printable(found)}, expected {printable(expected, 2000)}." + (f" {hint}" if hint else ""))
+        super().__init__(f"{printable(where)}: found {printable(found)}, expected {printable(expected, 2000)}."
+                         + (f" {hint}" if hint else ""))
     def __reduce__(self): return type(self), (self.where, self.found, self.expected, self.hint)
 
 # %% ../nbs/00_core.ipynb #c9fe14ea
@@ -51,14 +55,17 @@ def fft2c(image:Tensor, # (..., D, D) real, origin at pixel D//2
     return RealFFT.apply(torch.fft.ifftshift(image, dim=(-2, -1)))
 
 class RealFFT(torch.autograd.Function):
-    "`torch.fft.rfft2` of square images. Its gradient is one inverse real FFT; PyTorch's own fills up the half plane with zeros and takes a complex one."
+    """`torch.fft.rfft2` of square images.
+
+    Its gradient is one inverse real FFT; PyTorch's own fills up the half plane with zeros and takes a complex one."""
     generate_vmap_rule = True
     @staticmethod
     def forward(image): return torch.fft.rfft2(image)
     @staticmethod
     def setup_context(ctx, inputs, output): ctx.D = inputs[0].shape[-1]
     @staticmethod
-    def backward(ctx, G): return torch.fft.irfft2(G/half_plane_weights(ctx.D, G.device, G.real.dtype), s=(ctx.D, ctx.D))
+    def backward(ctx, G):
+        return torch.fft.irfft2(G/half_plane_weights(ctx.D, G.device, G.real.dtype), s=(ctx.D, ctx.D))
     @staticmethod
     def jvp(ctx, velocity): return torch.fft.rfft2(velocity)
 
@@ -106,7 +113,8 @@ def fourier_dot(F:Tensor, # (..., D, D//2+1) half plane of one image
                 G:Tensor, # (..., D, D//2+1) half plane of the other
                 D:int, # box, pixels
                ) -> Tensor: # (...) the dot product of the two images
-    "Dot product of two real images from their half planes: `(ifft2c(F)*ifft2c(G)).sum((-2,-1))` without the inverse FFTs."
+    """Dot product of two real images from their half planes:
+    `(ifft2c(F)*ifft2c(G)).sum((-2,-1))` without the inverse FFTs."""
     products = F.real*G.real + F.imag*G.imag
     return products.sum(-2) @ half_plane_weights(D, products.device, products.dtype)
 
@@ -115,12 +123,16 @@ def fourier_crop(F:Tensor, # (..., D, D//2+1) half plane
                  D:int, # box of the image, pixels
                  D_new:int, # smaller box, pixels
                 ) -> Tensor: # (..., D_new, D_new//2+1)
-    "Half plane of the same picture in a smaller box: frequencies beyond the new Nyquist are dropped, grey values are kept."
+    """Half plane of the same picture in a smaller box:
+    frequencies beyond the new Nyquist are dropped, grey values are kept."""
     if D_new == D: return F
     if D_new > D: raise InputError("box", f"{D_new} pixels", f"at most {D}, the box of the images")
-    m = (D_new - 1)//2; nyquist = D_new % 2 == 0
+    m = (D_new - 1)//2
+    nyquist = D_new % 2 == 0
     columns = F[..., :m+1]
-    rows = torch.cat([columns[..., :m+1, :], torch.zeros_like(columns[..., :int(nyquist), :]), columns[..., -m:, :]], -2)
+    rows = torch.cat([columns[..., :m+1, :],
+                      torch.zeros_like(columns[..., :int(nyquist), :]),
+                      columns[..., -m:, :]], -2)
     return torch.nn.functional.pad(rows, (0, int(nyquist))) * (D_new/D)**2
 
 # %% ../nbs/00_core.ipynb #cde96d67
@@ -129,7 +141,8 @@ LARGEST_SEED = 2**63 - 1 # what every consumer of a seed can hold
 def check_seed(seed, # int or None
                where:str="seed"): # name for errors
     "Refuse what is not a seed; None is one."
-    if seed is None or (isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= seed <= LARGEST_SEED): return seed
+    if seed is None or (isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= seed <= LARGEST_SEED):
+        return seed
     raise InputError(where, repr(seed), "a whole number from 0 to 2^63 - 1, or None")
 
 def generator(seed:int|None=0, # 0 to 2^63 - 1; None draws one from the system
@@ -147,8 +160,10 @@ def nearest(name, # what was written
     "The valid names that a misspelt one resembles, in words; all of them where they are few."
     known = [str(k) for k in known]
     alike = difflib.get_close_matches(str(name), known, 3, 0.6)
-    if len(known) <= most: return f"one of {', '.join(known)}" + (f" (did you mean '{alike[0]}'?)" if alike else "")
-    return f"one of {len(known)} names" + (f": did you mean {' or '.join(map(repr, alike))}?" if alike else f", such as {', '.join(known[:6])}")
+    if len(known) <= most:
+        return f"one of {', '.join(known)}" + (f" (did you mean '{alike[0]}'?)" if alike else "")
+    return f"one of {len(known)} names" + (f": did you mean {' or '.join(map(repr, alike))}?" if alike
+                                           else f", such as {', '.join(known[:6])}")
 
 def config_from_dict(cls, # a dataclass type
                      values:dict, # field name -> value
@@ -157,8 +172,11 @@ def config_from_dict(cls, # a dataclass type
     if not isinstance(values, dict): raise InputError(where, f"{values!r}", "names and values")
     known = {f.name: f for f in fields(cls)}
     for name in values:
-        if name not in known: raise InputError(f"{where}, field '{name}'", "an unknown field", nearest(name, known))
-    nested = lambda f, v: config_from_dict(f.type, v, f"{where}.{f.name}") if is_dataclass(f.type) and isinstance(v, dict) else v # anything else is for the class to judge
+        if name not in known:
+            raise InputError(f"{where}, field '{name}'", "an unknown field", nearest(name, known))
+    nested = lambda f, v: (config_from_dict(f.type, v, f"{where}.{f.name}")
+                           if is_dataclass(f.type) and isinstance(v, dict)
+                           else v) # anything else is for the class to judge
     freeze = lambda v: tuple(map(freeze, v)) if isinstance(v, list) else v
     return cls(**{k: freeze(nested(known[k], v)) for k, v in values.items()})
 
@@ -166,14 +184,17 @@ def write_json(path, # file to write
                obj): # dict or dataclass
     "Write `obj` as JSON, atomically (`write_atomic`)."
     obj = asdict(obj) if is_dataclass(obj) else obj
-    with write_atomic(path) as tmp: Path(tmp).write_text(json.dumps(obj, indent=1) + "\n", encoding="utf-8")
+    with write_atomic(path) as tmp:
+        Path(tmp).write_text(json.dumps(obj, indent=1) + "\n", encoding="utf-8")
 
 def read_json(path): # file to read
     "Read JSON; a file that is missing or not JSON raises an `InputError` that names it."
     try: return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise InputError(path, "no such file", "a JSON file") from None
-    except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", "a JSON file") from None
-    except (ValueError, RecursionError) as e: raise InputError(path, f"text that is not JSON ({e})", "a JSON file") from None
+    except OSError as e:
+        raise InputError(path, f"a file that cannot be read ({e.strerror})", "a JSON file") from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(path, f"text that is not JSON ({e})", "a JSON file") from None
 
 # %% ../nbs/00_core.ipynb #56f5dbe1
 def process_mark(pid:int|None=None) -> str: # "host-pid-start"
@@ -189,10 +210,13 @@ def may_be_running(mark:str) -> bool: # of `process_mark`
     except psutil.NoSuchProcess: return False
 
 _FRAGMENT = re.compile(r"\..+\.part-([0-9a-f]{8}-\d+-\d+)-\w+(\.\w+)?")
-_NO_ROOM = {errno.ENOSPC: "a disk that is full", errno.EDQUOT: "a quota that is used up", errno.EIO: "a disk that reports an error",
-            errno.EACCES: "a folder that may not be written to", errno.EPERM: "a folder that may not be written to", errno.EROFS: "a disk that may only be read",
-            errno.ESTALE: "a folder that is not there", errno.ENOENT: "a folder that is not there", errno.ENOTDIR: "a file where a folder should be",
-            errno.EEXIST: "a file where a folder should be", errno.EISDIR: "a folder of that name", errno.ENAMETOOLONG: "a name that is too long"}
+_NO_ROOM = {errno.ENOSPC: "a disk that is full", errno.EDQUOT: "a quota that is used up",
+            errno.EIO: "a disk that reports an error",
+            errno.EACCES: "a folder that may not be written to", errno.EPERM: "a folder that may not be written to",
+            errno.EROFS: "a disk that may only be read",
+            errno.ESTALE: "a folder that is not there", errno.ENOENT: "a folder that is not there",
+            errno.ENOTDIR: "a file where a folder should be", errno.EEXIST: "a file where a folder should be",
+            errno.EISDIR: "a folder of that name", errno.ENAMETOOLONG: "a name that is too long"}
 
 def sweep(folder, # where files are written
           foreign_days:float=7.): # fragments of other machines' processes go when they are this old
@@ -207,28 +231,35 @@ def _no_room(error, # raised while `path` was written
              path:Path) -> str|None: # what it says about the place, if that is what it is about
     "A full disk, a vanished folder, a missing permission, in words."
     for e in (error, error.__cause__, error.__context__):
-        if isinstance(e, OSError) and e.errno in _NO_ROOM and (e.filename is None or Path(e.filename).parent in (path.parent, path.parent.parent)): return _NO_ROOM[e.errno]
+        if (isinstance(e, OSError) and e.errno in _NO_ROOM
+                and (e.filename is None or Path(e.filename).parent in (path.parent, path.parent.parent))):
+            return _NO_ROOM[e.errno]
     code = re.search(r"os error (\d+)", str(error)) # libraries in Rust say it in words
     return _NO_ROOM.get(int(code[1])) if code else None
 
 @contextmanager
 def write_atomic(path, # final path
                  make_parents:bool=True): # make folders that are not there?
-    "Context manager that yields a temporary path in the same folder and renames it to `path` on success; on failure the old file stays."
+    """Context manager that yields a temporary path in the same folder and renames it to `path` on success;
+    on failure the old file stays."""
     path, tmp = Path(path), None
     try:
         if make_parents: path.parent.mkdir(parents=True, exist_ok=True)
-        fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.part-{process_mark()}-", suffix=path.suffix[:20])
+        fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.part-{process_mark()}-",
+                                   suffix=path.suffix[:20])
         os.close(fd)
         yield Path(tmp)
-        umask = os.umask(0); os.umask(umask); os.chmod(tmp, 0o666 & ~umask) # mkstemp makes private files; give it the user's usual mode
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(tmp, 0o666 & ~umask) # mkstemp makes private files; give it the user's usual mode
         _to_disk(tmp)
         os.replace(tmp, path)
         _to_disk(path.parent)
     except Exception as e:
         if isinstance(e, InputError) or not (what := _no_room(e, path)): raise
         free = f", {shutil.disk_usage(path.parent).free/1e6:.0f} MB free" if path.parent.is_dir() else ""
-        raise InputError(path.parent, f"{what}{free}", f"room and permission to write {path.name}", "What was written before is intact.") from e
+        raise InputError(path.parent, f"{what}{free}", f"room and permission to write {path.name}",
+                         "What was written before is intact.") from e
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
 
@@ -239,12 +270,14 @@ def _to_disk(path): # file or folder
     except OSError: return # folders cannot be opened everywhere
     try: os.fsync(fd)
     except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO): raise # the others say that there is nothing to push
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise # the others say that there is nothing to push
     finally: os.close(fd)
 
 # %% ../nbs/00_core.ipynb #58de6dec
 def script_json(value, **kwargs) -> str: # anything JSON knows -> text that may stand inside <script>
-    "JSON that no browser takes for HTML: `<`, `>`, `&` and the two line separators of JavaScript are escaped; reading it gives `value` back."
+    """JSON that no browser takes for HTML: `<`, `>`, `&` and the two line separators of JavaScript are escaped;
+    reading it gives `value` back."""
     text = json.dumps(value, separators=(",", ":"), **kwargs)
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
@@ -259,9 +292,12 @@ def figure_text(text) -> str:
     return printable(text).replace("$", r"\$")
 
 def plain_cells(table): # DataFrame -> DataFrame
-    "A table whose text no spreadsheet takes for a formula: a quote is put before `=`, `+`, `-`, `@`, as spreadsheets do themselves."
-    guard = lambda v: "'" + v if isinstance(v, str) and re.match(r"[=+\-@\t\r]", v) and not re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", v) else v
-    guarded = table.apply(lambda column: column.map(guard) if column.dtype.kind in "OUST" or str(column.dtype) in ("string", "str", "category") else column)
+    """A table whose text no spreadsheet takes for a formula:
+    a quote is put before `=`, `+`, `-`, `@`, as spreadsheets do themselves."""
+    guard = lambda v: ("'" + v if isinstance(v, str) and re.match(r"[=+\-@\t\r]", v)
+                       and not re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", v) else v)
+    guarded = table.apply(lambda column: column.map(guard) if column.dtype.kind in "OUST"
+                          or str(column.dtype) in ("string", "str", "category") else column)
     return guarded.rename(columns=guard)
 
 def write_csv(path, # .csv file
@@ -270,4 +306,5 @@ def write_csv(path, # .csv file
               **kwargs): # of `DataFrame.to_csv`
     "Write a table, atomically and without formulas."
     table = table.reset_index() if index else table
-    with write_atomic(path) as tmp: plain_cells(table).to_csv(tmp, index=False, encoding="utf-8", **kwargs)
+    with write_atomic(path) as tmp:
+        plain_cells(table).to_csv(tmp, index=False, encoding="utf-8", **kwargs)

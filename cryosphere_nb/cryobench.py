@@ -21,24 +21,28 @@ from .core import InputError, frequency_axes, generator
 from .maps import FSC, Map, fft3c, read_map, shell_sums3, structure_map
 from .particles import Particles, load_numbers, read_cryodrgn
 from .train import used_rows
-from .viewers import _finish
+from .plotting import finish_figure
 
 # %% ../nbs/48_cryobench.ipynb #f26f735e
 def shells_below(D:int, # box, voxels; even
                  device=None) -> Tensor: # (D, D, D//2+1) long
     "CryoBench's shell of every voxel of the half space: i for i - 1 <= r < i."
     ky, kx = (torch.round(k*D).double() for k in frequency_axes(D, device=device))
-    return torch.sqrt(ky[:, :, None].square() + (ky.square() + kx.square())).floor().long() + 1 # of whole numbers: the root of a square is exact
+    # of whole numbers: the root of a square is exact
+    return torch.sqrt(ky[:, :, None].square() + (ky.square() + kx.square())).floor().long() + 1
 
 def cryobench_fsc(u:Map, # one map
                   v:Map, # the other, on the same grid
                   mask:Tensor|None=None, # (D, D, D) between 0 and 1, applied to both
                  ) -> FSC: # frequency i/D holds shell i - 1 <= r < i
     "Fourier shell correlation in CryoBench's shells."
-    if u.D != v.D or abs(u.pixel_size - v.pixel_size) > 1e-3*v.pixel_size or u.D % 2: raise InputError("cryobench_fsc", f"{u} and {v}", "two maps on the same grid, of an even box")
-    if mask is not None and mask.shape != u.values.shape: raise InputError("cryobench_fsc, mask", f"shape {tuple(mask.shape)}", f"{tuple(u.values.shape)}")
+    if u.D != v.D or abs(u.pixel_size - v.pixel_size) > 1e-3*v.pixel_size or u.D % 2:
+        raise InputError("cryobench_fsc", f"{u} and {v}", "two maps on the same grid, of an even box")
+    if mask is not None and mask.shape != u.values.shape:
+        raise InputError("cryobench_fsc, mask", f"shape {tuple(mask.shape)}", f"{tuple(u.values.shape)}")
     F, G = (fft3c(m.values if mask is None else m.values*mask) for m in (u, v))
-    cross, power_u, power_v = shell_sums3(torch.stack([F.real*G.real + F.imag*G.imag, F.abs().square(), G.abs().square()]), shells_below(u.D, F.device))
+    cross, power_u, power_v = shell_sums3(
+        torch.stack([F.real*G.real + F.imag*G.imag, F.abs().square(), G.abs().square()]), shells_below(u.D, F.device))
     c = cross/(power_u*power_v).sqrt().clamp(min=1e-30)
     c[0] = 1.
     return FSC(c, u.D, u.pixel_size)
@@ -61,8 +65,12 @@ def neighbour_ranks(x:Tensor, # (n, d) points
 def _points(what, a, b):
     "Two embeddings of the same images, as matrices."
     a, b = (v[:, None] if (v := torch.as_tensor(np.asarray(x))).ndim == 1 else v for x in (a, b))
-    if a.ndim != 2 or b.ndim != 2 or len(a) != len(b): raise InputError(what, f"shapes {tuple(a.shape)} and {tuple(b.shape)}", "(N,) or (N, d) both, row by row the same image")
-    if not (a.isfinite().all() and b.isfinite().all()): raise InputError(what, "values that are not finite", "latents of images that were used", "Leave skipped images out.")
+    if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
+        raise InputError(what, f"shapes {tuple(a.shape)} and {tuple(b.shape)}",
+                         "(N,) or (N, d) both, row by row the same image")
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise InputError(what, "values that are not finite", "latents of images that were used",
+                         "Leave skipped images out.")
     return a, b
 
 RADII = (0.01, 0.02, 0.05, 0.1)
@@ -75,16 +83,22 @@ def neighbour_similarity(truth, # (N, d) true latents
                          seed:int=0, # of the order of ties
                         ) -> pd.DataFrame: # one row per radius: k, similarity, its standard deviation over the subsets, chance
     "Fraction of an image's true neighbours that are its neighbours in the latent space."
-    a, b = _points("neighbour_similarity", truth, latents); gen = generator(seed); n = min(most, len(a)//subsets)
+    a, b = _points("neighbour_similarity", truth, latents)
+    gen = generator(seed)
+    n = min(most, len(a)//subsets)
     ks = [max(1, round(r*(n - 1))) for r in radii]
-    if n < 3 or not all(0 < r <= 1 for r in radii): raise InputError("neighbour_similarity", f"{len(a)} images in {subsets} subsets, radii {tuple(radii)}", "three images or more in each, radii between 0 and 1")
+    if n < 3 or not all(0 < r <= 1 for r in radii):
+        raise InputError("neighbour_similarity", f"{len(a)} images in {subsets} subsets, radii {tuple(radii)}",
+                         "three images or more in each, radii between 0 and 1")
     found = []
     for s in range(subsets):
-        i = torch.arange(s, len(a), subsets); i = i[torch.linspace(0, len(i) - 1, n).long()]
+        i = torch.arange(s, len(a), subsets)
+        i = i[torch.linspace(0, len(i) - 1, n).long()]
         A, B = neighbour_ranks(a[i], gen), neighbour_ranks(b[i], gen)
         found.append([float(((A <= k) & (B <= k)).sum() - n)/(n*k) for k in ks])
     found = np.array(found)
-    return pd.DataFrame(dict(radius=[k/(n - 1) for k in ks], k=ks, similarity=found.mean(0), std=found.std(0), chance=[k/(n - 1) for k in ks]))
+    return pd.DataFrame(dict(radius=[k/(n - 1) for k in ks], k=ks, similarity=found.mean(0), std=found.std(0),
+                             chance=[k/(n - 1) for k in ks]))
 
 # %% ../nbs/48_cryobench.ipynb #f916e830
 def information_imbalance(a, # (N, d) one embedding
@@ -94,7 +108,8 @@ def information_imbalance(a, # (N, d) one embedding
                           seed:int=0, # of the order of ties
                          ) -> tuple[float, float]: # Δ(a → b), Δ(b → a)
     "What neighbours in one embedding say about neighbours in the other: near 0 all, 1 nothing."
-    a, b = _points("information_imbalance", a, b); n, gen = min(most, len(a)), generator(seed)
+    a, b = _points("information_imbalance", a, b)
+    n, gen = min(most, len(a)), generator(seed)
     if not 1 <= k < n: raise InputError("information_imbalance, k", k, f"from 1 to {n - 1}")
     i = torch.linspace(0, len(a) - 1, n).long()
     A, B = neighbour_ranks(a[i], gen), neighbour_ranks(b[i], gen)
@@ -124,13 +139,20 @@ class Truth:
     def __post_init__(self):
         labels, n = torch.as_tensor(np.asarray(self.labels)), len(self.volumes)
         if labels.ndim != 1 or labels.is_floating_point() or len(labels) == 0 or labels.min() < 0 or labels.max() >= n:
-            raise InputError("Truth, field 'labels'", f"{labels.dtype} of shape {tuple(labels.shape)}" + (f", {labels.min()} to {labels.max()}" if len(labels) else ""), f"a number from 0 to {n - 1} for each image, as there are {n} volumes")
+            raise InputError(
+                "Truth, field 'labels'",
+                f"{labels.dtype} of shape {tuple(labels.shape)}"
+                + (f", {labels.min()} to {labels.max()}" if len(labels) else ""),
+                f"a number from 0 to {n - 1} for each image, as there are {n} volumes")
         object.__setattr__(self, "labels", labels.long())
-        latents = conformation_latents(self.labels, n) if self.latents is None else torch.as_tensor(np.asarray(self.latents))
-        if len(latents) != len(labels): raise InputError("Truth, field 'latents'", f"{len(latents)} rows", f"{len(labels)}, one per image")
+        latents = (conformation_latents(self.labels, n) if self.latents is None
+                   else torch.as_tensor(np.asarray(self.latents)))
+        if len(latents) != len(labels):
+            raise InputError("Truth, field 'latents'", f"{len(latents)} rows", f"{len(labels)}, one per image")
         object.__setattr__(self, "latents", latents)
     def __len__(self): return len(self.labels)
-    def __repr__(self): return f"Truth of '{self.name}': {len(self)} images of {len(self.volumes)} conformations"
+    def __repr__(self):
+        return f"Truth of '{self.name}': {len(self)} images of {len(self.volumes)} conformations"
     def volume(self, conformation:int) -> Map:
         "The true volume of a conformation; the centre of its box is where the molecule turns."
         v = self.volumes[conformation]
@@ -140,13 +162,19 @@ class Truth:
 def _one(folder, pattern, what):
     "The only file of a name; several are an error."
     found = sorted(folder.glob(pattern))
-    if len(found) != 1: raise InputError(folder/pattern, f"{len(found)} files" + "".join(f", {f.relative_to(folder)}" for f in found[:3]), f"one: {what}", "Give its name.")
+    if len(found) != 1:
+        raise InputError(folder/pattern,
+                         f"{len(found)} files" + "".join(f", {f.relative_to(folder)}" for f in found[:3]),
+                         f"one: {what}", "Give its name.")
     return found[0]
 
-def _numbered(path): return [int(t) if t.isdecimal() else t for t in np.asarray(pd.Series([path.stem]).str.split(r"(\d+)", regex=True)[0])]
+def _numbered(path):
+    return [int(t) if t.isdecimal() else t
+            for t in np.asarray(pd.Series([path.stem]).str.split(r"(\d+)", regex=True)[0])]
 
 def read_cryobench(folder, # an unpacked archive, or what looks like one
-                   images:str="images/snr*/sorted_particles.128.txt", # names below the folder; wildcards must fit one file
+                   # names below the folder; wildcards must fit one file
+                   images:str="images/snr*/sorted_particles.128.txt",
                    poses:str="combined_poses.pkl",
                    ctf:str="combined_ctfs.pkl",
                    labels:str="gt_latents.pkl",
@@ -158,25 +186,34 @@ def read_cryobench(folder, # an unpacked archive, or what looks like one
                   ) -> tuple[Particles, Truth]:
     "Particles and truth of a CryoBench data set."
     folder = Path(folder)
-    if not folder.is_dir(): raise InputError(folder, "no such folder", "an unpacked archive of CryoBench")
-    particles = read_cryodrgn(_one(folder, images, "the images"), _one(folder, poses, "the poses"), _one(folder, ctf, "the CTF"), b_factor=b_factor, headers=headers)
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "an unpacked archive of CryoBench")
+    particles = read_cryodrgn(_one(folder, images, "the images"), _one(folder, poses, "the poses"),
+                              _one(folder, ctf, "the CTF"), b_factor=b_factor, headers=headers)
     maps, masks = sorted(folder.glob(volumes), key=_numbered), sorted(folder.glob(mask))
     if not maps: raise InputError(folder/volumes, "no file", "the true volumes")
     if len(masks) > 1: warnings.warn(f"{folder}: {len(masks)} masks; {masks[0].name} is used")
     held = load_numbers(file := _one(folder, labels, "the conformation of each image"))
     try: number = np.asarray(held)
     except ValueError: number = np.zeros(0, object) # lists of different lengths
-    if number.shape != (len(particles),) or number.dtype.kind not in "iuf" or (number % 1).any(): raise InputError(file, f"{number.dtype} of shape {number.shape}", f"a whole number for each of {len(particles)} images")
-    for row in np.flatnonzero(~((number >= 0) & (number < len(maps))))[:1]: raise InputError(f"{file}, image {row} (counted from 0)", f"conformation {number[row]:g}", f"0 to {len(maps) - 1}, as there are {len(maps)} volumes")
+    if number.shape != (len(particles),) or number.dtype.kind not in "iuf" or (number % 1).any():
+        raise InputError(file, f"{number.dtype} of shape {number.shape}",
+                         f"a whole number for each of {len(particles)} images")
+    for row in np.flatnonzero(~((number >= 0) & (number < len(maps))))[:1]:
+        raise InputError(f"{file}, image {row} (counted from 0)", f"conformation {number[row]:g}",
+                         f"0 to {len(maps) - 1}, as there are {len(maps)} volumes")
     labels = torch.from_numpy(number.astype(np.int64))
-    return particles, Truth(labels, tuple(maps), conformation_latents(labels, len(maps), arrangement), read_map(masks[0]).values if masks else None, folder.name)
+    return particles, Truth(labels, tuple(maps), conformation_latents(labels, len(maps), arrangement),
+                            read_map(masks[0]).values if masks else None, folder.name)
 
 # %% ../nbs/48_cryobench.ipynb #0c2aca7b
 @dataclass(frozen=True, eq=False, repr=False)
 class CryoBenchScore:
     "What CryoBench would say of a method."
     images:pd.DataFrame # image, conformation, auc, resolution_a (FSC 0.5), auc_masked
-    conformations:pd.DataFrame # conformation, images, auc_image (mean over its images), auc (image nearest to the mean latent), auc_masked, nominal
+    # conformation, images, auc_image (mean over its images), auc (image nearest to the mean latent),
+    # auc_masked, nominal
+    conformations:pd.DataFrame
     curves:FSC # (n, K) per image
     conformation_curves:FSC # (S, K)
     neighbours:pd.DataFrame # of `neighbour_similarity`
@@ -188,14 +225,20 @@ class CryoBenchScore:
     @property
     def summary(self) -> pd.Series:
         "One number for each measure; areas over frequency in 1/pixel."
-        spread = lambda name, table, column: {name: table[column].mean(), f"{name} ±": table[column].std(ddof=0)} if table[column].notna().any() else {}
-        row = spread("auc per image", self.images, "auc") | spread("auc per image, masked", self.images, "auc_masked") | spread("auc per conformation", self.conformations, "auc") | spread("auc per conformation, masked", self.conformations, "auc_masked")
+        spread = lambda name, table, column: (
+            {name: table[column].mean(), f"{name} ±": table[column].std(ddof=0)} if table[column].notna().any() else {})
+        row = (spread("auc per image", self.images, "auc")
+               | spread("auc per image, masked", self.images, "auc_masked")
+               | spread("auc per conformation", self.conformations, "auc")
+               | spread("auc per conformation, masked", self.conformations, "auc_masked"))
         row |= spread("auc of the nominal structure", self.conformations, "nominal") | {"maximum of auc": self.best_auc}
-        row |= {f"neighbours at {r:.1%}": s for r, s in zip(self.neighbours.radius, self.neighbours.similarity)} | {f"imbalance, {k}": v for k, v in self.imbalance.items()}
+        row |= ({f"neighbours at {r:.1%}": s for r, s in zip(self.neighbours.radius, self.neighbours.similarity)}
+                | {f"imbalance, {k}": v for k, v in self.imbalance.items()})
         return pd.Series(row, name=self.name)
     def __repr__(self):
         s = self.summary
-        return f"CryoBenchScore of '{self.name}': area per image {s['auc per image']:.3f}, per conformation {s['auc per conformation']:.3f}, of at most {self.best_auc:.3f}"
+        return (f"CryoBenchScore of '{self.name}': area per image {s['auc per image']:.3f}, "
+                f"per conformation {s['auc per conformation']:.3f}, of at most {self.best_auc:.3f}")
 
 def scored_images(N:int, # images
                   n:int, # to score, about
@@ -222,9 +265,15 @@ def score_volumes(volume:Callable, # number of an image -> its `Map`, on the gri
                   name:str="method", # for tables
                  ) -> CryoBenchScore:
     "All measures of CryoBench, for any program."
-    latents = torch.as_tensor(np.asarray(latents)); latents = latents[:, None] if latents.ndim == 1 else latents
-    if len(latents) != len(truth): raise InputError("score_cryobench", f"{len(latents)} latents", f"{len(truth)}, one for each image of the truth", "Give the truth of the images that were trained on.")
-    used = used_rows(latents); rows = used[scored_images(len(used), n)].tolist(); centre = central_images(latents, truth.labels, len(truth.volumes)).tolist()
+    latents = torch.as_tensor(np.asarray(latents))
+    latents = latents[:, None] if latents.ndim == 1 else latents
+    if len(latents) != len(truth):
+        raise InputError("score_cryobench", f"{len(latents)} latents",
+                         f"{len(truth)}, one for each image of the truth",
+                         "Give the truth of the images that were trained on.")
+    used = used_rows(latents)
+    rows = used[scored_images(len(used), n)].tolist()
+    centre = central_images(latents, truth.labels, len(truth.volumes)).tolist()
     area = lambda u, v, mask=None: float(cryobench_auc(cryobench_fsc(u, v, mask)))
     asked = {s: [i for i in rows if truth.labels[i] == s] for s in range(len(truth.volumes))}
     images, conformations, curves, middle = {}, [], {}, []
@@ -232,17 +281,25 @@ def score_volumes(volume:Callable, # number of an image -> its `Map`, on the gri
         true, c = truth.volume(s), centre[s]
         masked = lambda v: area(v, true, truth.mask) if truth.mask is not None else np.nan
         for i in own:
-            v = volume(i); curves[i] = cryobench_fsc(v, true)
-            images[i] = dict(image=i, conformation=s, auc=float(cryobench_auc(curves[i])), resolution_a=float(curves[i].crossing(0.5)), auc_masked=masked(v))
+            v = volume(i)
+            curves[i] = cryobench_fsc(v, true)
+            images[i] = dict(image=i, conformation=s, auc=float(cryobench_auc(curves[i])),
+                             resolution_a=float(curves[i].crossing(0.5)), auc_masked=masked(v))
         v = volume(c) if c >= 0 else None
-        curve = cryobench_fsc(v, true) if v is not None else FSC(torch.full(((true.D + 1)//2,), torch.nan), true.D, true.pixel_size)
+        curve = (cryobench_fsc(v, true) if v is not None
+                 else FSC(torch.full(((true.D + 1)//2,), torch.nan), true.D, true.pixel_size))
         middle.append(curve)
-        conformations.append(dict(conformation=s, images=int((truth.labels[used] == s).sum()), auc_image=np.mean([images[i]["auc"] for i in own]) if own else np.nan,
-                                  auc=float(cryobench_auc(curve)), auc_masked=masked(v) if v is not None else np.nan, nominal=area(nominal, true) if nominal is not None else np.nan))
+        conformations.append(dict(
+            conformation=s, images=int((truth.labels[used] == s).sum()),
+            auc_image=np.mean([images[i]["auc"] for i in own]) if own else np.nan,
+            auc=float(cryobench_auc(curve)), auc_masked=masked(v) if v is not None else np.nan,
+            nominal=area(nominal, true) if nominal is not None else np.nan))
     stack = lambda cs: replace(cs[0], values=torch.stack([c.values for c in cs]))
     x, y = latents[used], truth.latents[used]
-    imbalance = {f"{what}, k = {k}": v for k in (1, 3) for what, v in zip(("latents → truth", "truth → latents"), information_imbalance(x, y, k))}
-    return CryoBenchScore(pd.DataFrame([images[i] for i in rows]), pd.DataFrame(conformations), stack([curves[i] for i in rows]), stack(middle), neighbour_similarity(y, x), imbalance, name)
+    imbalance = {f"{what}, k = {k}": v for k in (1, 3)
+                 for what, v in zip(("latents → truth", "truth → latents"), information_imbalance(x, y, k))}
+    return CryoBenchScore(pd.DataFrame([images[i] for i in rows]), pd.DataFrame(conformations),
+                          stack([curves[i] for i in rows]), stack(middle), neighbour_similarity(y, x), imbalance, name)
 
 def run_volume(run, # finished run
                D:int, pixel_size:float, # box in voxels; Å
@@ -257,17 +314,34 @@ def score_cryobench(run, # finished run, trained on the images of the truth
                     n:int=100, # images to score
                    ) -> CryoBenchScore:
     "All measures of CryoBench, for a run of ours."
-    first = truth.volume(0); volume = lambda z: run_volume(run, first.D, first.pixel_size, z)
-    with torch.no_grad(): return score_volumes(lambda i: volume(run.latents[i]), run.latents, truth, n, volume(None), getattr(getattr(run, "folder", None), "name", "run"))
+    first = truth.volume(0)
+    volume = lambda z: run_volume(run, first.D, first.pixel_size, z)
+    with torch.no_grad():
+        return score_volumes(lambda i: volume(run.latents[i]), run.latents, truth, n, volume(None),
+                             getattr(getattr(run, "folder", None), "name", "run"))
 
 def plot_score(score:CryoBenchScore) -> Figure:
     "FSC per image with mean; areas per conformation; neighbourhood similarity over radius."
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 2.7), dpi=70, layout="constrained")
     f = torch.arange(score.curves.values.shape[1])/score.curves.D
-    left.plot(f, score.curves.values.T, color="0.8", lw=.5); left.plot(f, score.curves.values.mean(0), color="C0"); left.set_xlabel("frequency, 1/pixel"); left.set_ylabel("FSC, per image"); left.set_ylim(-.1, 1.05)
+    left.plot(f, score.curves.values.T, color="0.8", lw=.5)
+    left.plot(f, score.curves.values.mean(0), color="C0")
+    left.set_xlabel("frequency, 1/pixel")
+    left.set_ylabel("FSC, per image")
+    left.set_ylim(-.1, 1.05)
     c = score.conformations
-    middle.plot(c.conformation, c.auc, "C0o", ms=3, label="per conformation"); middle.plot(c.conformation, c.auc_image, "C1.", ms=3, label="mean of its images"); middle.plot(c.conformation, c.nominal, "k--", lw=1, label="nominal structure")
-    middle.axhline(score.best_auc, color="C3", lw=1); middle.set_xlabel("conformation"); middle.set_ylabel("area under FSC"); middle.legend(fontsize=7, frameon=False)
+    middle.plot(c.conformation, c.auc, "C0o", ms=3, label="per conformation")
+    middle.plot(c.conformation, c.auc_image, "C1.", ms=3, label="mean of its images")
+    middle.plot(c.conformation, c.nominal, "k--", lw=1, label="nominal structure")
+    middle.axhline(score.best_auc, color="C3", lw=1)
+    middle.set_xlabel("conformation")
+    middle.set_ylabel("area under FSC")
+    middle.legend(fontsize=7, frameon=False)
     t = score.neighbours
-    right.errorbar(100*t.radius, 100*t.similarity, 100*t["std"], fmt="C0o-", ms=3); right.plot(100*t.radius, 100*t.chance, "k--", lw=1, label="chance"); right.set_xlabel("radius, % of the images"); right.set_ylabel("matching neighbours, %"); right.set_ylim(0, 102); right.legend(fontsize=7, frameon=False)
-    return _finish(fig)
+    right.errorbar(100*t.radius, 100*t.similarity, 100*t["std"], fmt="C0o-", ms=3)
+    right.plot(100*t.radius, 100*t.chance, "k--", lw=1, label="chance")
+    right.set_xlabel("radius, % of the images")
+    right.set_ylabel("matching neighbours, %")
+    right.set_ylim(0, 102)
+    right.legend(fontsize=7, frameon=False)
+    return finish_figure(fig)

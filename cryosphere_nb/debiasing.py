@@ -25,12 +25,15 @@ from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
-from .maps import FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, particle_halves, of_shells, shell_sums3
+from cryosphere_nb.maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, particle_halves, of_shells,
+    shell_sums3)
 from .model import mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_step
 from .structure import Structure
 from .train import Inference, Run, data_facts, moved, read_run
-from .viewers import View, _chain_starts, _colors, _draw_chain, _finish, _label_array, _pairs, _ticks, thin_frames
+from .plotting import (draw_chain, drawn_bonds, finish_figure, first_residues, label_array, residue_colors,
+    residue_ticks, thin_frames)
+from .viewers import View
 
 # %% ../nbs/47_debiasing.ipynb #86864027
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,8 @@ class LatentBasis:
         near = torch.softmax(-torch.cdist(z.double(), self.centres).square()/(2*self.width**2), -1)
         E = len(self.mean) - len(self.centres)
         given = 0 if extra is None else extra.shape[1]
-        if given != E: raise InputError("latent basis, extra", f"{given} coordinates", f"{E}, as the basis was made with")
+        if given != E:
+            raise InputError("latent basis, extra", f"{given} coordinates", f"{E}, as the basis was made with")
         return near if E == 0 else torch.cat([near, extra.double()], 1)
     def __call__(self, z:Tensor, extra:Tensor|None=None) -> Tensor: # (n, K)
         "Values of the functions."
@@ -69,7 +73,8 @@ def latent_basis(latents:Tensor, # (n, L) of the images
     centres = torch.from_numpy(KMeans(J, n_init=4, random_state=seed).fit(z.numpy()).cluster_centers_).double()
     apart = torch.cdist(centres, centres).fill_diagonal_(math.inf).min(1).values
     E = 0 if extra is None else extra.shape[1]
-    basis = LatentBasis(centres, float(apart.median()) if J > 1 else 1., torch.zeros(J + E).double(), torch.zeros(J + E, 0).double())
+    basis = LatentBasis(centres, float(apart.median()) if J > 1 else 1., torch.zeros(J + E).double(),
+                        torch.zeros(J + E, 0).double())
     f = basis.features(z, extra)
     _, s, v = torch.linalg.svd(f - f.mean(0), full_matrices=False)
     keep = s > max(weak*float(s.max()), 1e-9*math.sqrt(len(z)))
@@ -99,8 +104,10 @@ class BasisSums(Backprojection):
         F, weight = F.flatten(1)[:, pixels, None], weight.flatten(1)[:, pixels, None]
         flip, corners = self.corners(k, R, subset)
         imag = torch.where(flip[..., None], -F.imag, F.imag)
-        values = torch.cat([F.real*c[:, None], imag*c[:, None], weight*(c[:, self.i]*c[:, self.j])[:, None]], -1) # (B, n, 2K + K(K+1)/2)
-        for at, w in corners: self.total.index_add_(0, at.flatten(), (w[..., None]*values).flatten(0, 1))
+        # (B, n, 2K + K(K+1)/2)
+        values = torch.cat([F.real*c[:, None], imag*c[:, None], weight*(c[:, self.i]*c[:, self.j])[:, None]], -1)
+        for at, w in corners:
+            self.total.index_add_(0, at.flatten(), (w[..., None]*values).flatten(0, 1))
 
     def solve(self, subsets=slice(None), # which subsets
               regular:float=0.1, # regularisation, as a share of the mean weight of the shell
@@ -113,8 +120,10 @@ class BasisSums(Backprojection):
         F = torch.zeros_like(N)
         for at in (mean > 0).nonzero().split(chunk):
             z, y, x = at.T
-            A = torch.zeros(len(at), K, K, device=v.device); w = W[:, z, y, x].T
-            A[:, self.i, self.j] = w; A[:, self.j, self.i] = w
+            A = torch.zeros(len(at), K, K, device=v.device)
+            w = W[:, z, y, x].T
+            A[:, self.i, self.j] = w
+            A[:, self.j, self.i] = w
             A.diagonal(dim1=1, dim2=2).add_(regular*mean[z, y, x, None])
             found = torch.linalg.solve(A, torch.view_as_real(N[:, z, y, x].T.contiguous()))
             F[:, z, y, x] = (1 + regular)*torch.complex(found[..., 0], found[..., 1]).T
@@ -125,7 +134,8 @@ def wiener_weights(half1:Tensor, half2:Tensor, # (K, D, D, D) from the two half 
                   ) -> Tensor: # (K, S) one per shell, 0 to 1
     "How much of the volumes of all images to believe, shell by shell: 2 FSC/(1 + FSC), a mean over three shells."
     c = torch.stack([fsc(Map(a, 1.), Map(b, 1.)).values for a, b in zip(half1, half2)])
-    smooth = torch.nn.functional.avg_pool1d(torch.nn.functional.pad(c[:, None], (1, 1), mode="replicate"), 3, 1)[:, 0].clamp(min=0)
+    smooth = torch.nn.functional.avg_pool1d(
+        torch.nn.functional.pad(c[:, None], (1, 1), mode="replicate"), 3, 1)[:, 0].clamp(min=0)
     return 2*smooth/(1 + smooth)
 
 # %% ../nbs/47_debiasing.ipynb #501b5cf7
@@ -139,7 +149,9 @@ class VolumeDecoder:
     coefficients:Tensor # (N, K) of the images, in star order; NaN for skipped ones
 
     def __len__(self): return len(self.basis)
-    def __repr__(self): return f"VolumeDecoder({len(self)} functions of {self.basis.centres.shape[1]} latents, {self.full.shape[-1]} voxels of {self.pixel_size:.4g} Å, {int(self.used.sum())} images)"
+    def __repr__(self):
+        return (f"VolumeDecoder({len(self)} functions of {self.basis.centres.shape[1]} latents, {self.full.shape[-1]} "
+                f"voxels of {self.pixel_size:.4g} Å, {int(self.used.sum())} images)")
     @property
     def used(self) -> Tensor: return self.coefficients.isfinite().all(1) # (N,) bool
 
@@ -170,7 +182,8 @@ class VolumeDecoder:
         return self.at(c[c.isfinite().all(1)].mean(0), volumes)
 
     @property
-    def consensus(self) -> Map: return self.at(torch.eye(len(self))[0]) # mean over all images: all other functions average to 0
+    def consensus(self) -> Map: # mean over all images: all other functions average to 0
+        return self.at(torch.eye(len(self))[0])
 
     def fsc(self, c:Tensor, # (K,) coefficients, as `basis(z)` or a mean of `coefficients`
             mask:Tensor|None=None) -> FSC:
@@ -192,10 +205,16 @@ def solve_volumes(data:PreparedImages, # images, poses, CTF
             for i in (data.pixel_size == size).nonzero()[:, 0].split(max(1, 2**21//(D*D*(K + 4)**2//4))):
                 batch = data.batch(i)
                 ctf = ctf_half_plane(batch.ctf, D, batch.pixel_size)
-                weight = ctf.square(); weight[:, 0, 0] = 0 # the mean of an image was taken away
-                sums.add((fft2c(batch.images)*ctf*size**2/a**3).to(device), weight.to(device), batch.R.to(device), size, c[i].to(device), subset[i])
+                # the mean of an image was taken away
+                weight = ctf.square()
+                weight[:, 0, 0] = 0
+                sums.add((fft2c(batch.images)*ctf*size**2/a**3).to(device), weight.to(device), batch.R.to(device),
+                         size, c[i].to(device), subset[i])
                 bar.update(len(i))
-    ball = soft_step(pixel_axis(D).square().view(-1, 1, 1).add(pixel_axis(D).square()[:, None]).add(pixel_axis(D).square()).sqrt(), 0.46*D, 0.04*D) # no molecule in the corners
+    # no molecule in the corners
+    ball = soft_step(
+        pixel_axis(D).square().view(-1, 1, 1).add(pixel_axis(D).square()[:, None]).add(pixel_axis(D).square()).sqrt(),
+        0.46*D, 0.04*D)
     solved = lambda *sets: (sums.solve(list(sets), regular).cpu())*ball
     return solved(0, 1), torch.stack([solved(0), solved(1)]), a
 
@@ -206,12 +225,19 @@ def check_particles(run:Run, particles, # path of a .star or .cs file, or `Parti
                     same:bool=True, # must they be those of the run?
                    ) -> Particles:
     "The particles that latents belong to; refused if they are others."
-    if particles is None: raise InputError("debias, particles", "None", "the particles of the run: a path or `Particles`", "A run keeps latents, not images.")
+    if particles is None:
+        raise InputError("debias, particles", "None", "the particles of the run: a path or `Particles`",
+                         "A run keeps latents, not images.")
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
-    if len(particles) != n: raise InputError(f"{particles.path or 'particles'}", f"{len(particles)} images", f"{n}, one for each latent", "Give the particles of this run, or `inference=run.infer(particles)`.")
+    if len(particles) != n:
+        raise InputError(f"{particles.path or 'particles'}", f"{len(particles)} images", f"{n}, one for each latent",
+                         "Give the particles of this run, or `inference=run.infer(particles)`.")
     if same:
         saved = read_run(run.folder)[1]
-        if data_facts(particles, saved["box"], saved["contrast"], run.offset)["poses"] != saved["poses"]: raise InputError(f"{particles.path or 'particles'}", "other poses than the run was made with", "the particles of the run, in the same order", "For other images give `inference=run.infer(particles)`.")
+        if data_facts(particles, saved["box"], saved["contrast"], run.offset)["poses"] != saved["poses"]:
+            raise InputError(f"{particles.path or 'particles'}", "other poses than the run was made with",
+                             "the particles of the run, in the same order",
+                             "For other images give `inference=run.infer(particles)`.")
     return particles
 
 def prepared(run:Run, particles:Particles, # of the run
@@ -221,7 +247,8 @@ def prepared(run:Run, particles:Particles, # of the run
     "Images with the box and contrast of a run."
     saved, config = read_run(run.folder)[1], run.config
     limits = {} if plain else dict(low_pass_a=config.low_pass_a, mask_radius_a=config.mask_radius_a)
-    return prepare(particles, PrepareConfig(box or saved["box"], contrast=saved["contrast"], **limits), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
+    return prepare(particles, PrepareConfig(box or saved["box"], contrast=saved["contrast"], **limits),
+                   memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
 
 def debias(run:Run, # finished run; its latents stay as they are
            particles, # its particles: path of a .star or .cs file, or `Particles`
@@ -237,12 +264,17 @@ def debias(run:Run, # finished run; its latents stay as they are
     "Volumes as a function of a run's latents, reconstructed from the images."
     latents = run.latents if inference is None else inference.latents
     particles = check_particles(run, particles, len(latents), project_dir, inference is None)
-    if extra is not None and (extra.ndim != 2 or len(extra) != len(latents)): raise InputError("debias, extra", f"shape {tuple(extra.shape)}", f"({len(latents)}, E), a row for each image")
+    if extra is not None and (extra.ndim != 2 or len(extra) != len(latents)):
+        raise InputError("debias, extra", f"shape {tuple(extra.shape)}", f"({len(latents)}, E), a row for each image")
     data = prepared(run, particles, True, box, progress)
     known = latents[data.rows].isfinite().all(1)
     if extra is not None: known &= extra[data.rows].isfinite().all(1)
-    if known.sum() < 20: raise InputError("debias, images", f"{int(known.sum())} with a latent", "at least 20")
-    if not known.all(): data = replace(data, images=data.images[known], particles=data.particles.select(known.nonzero()[:, 0].numpy()), rows=data.rows[known], pixel_size=data.pixel_size[known])
+    if known.sum() < 20:
+        raise InputError("debias, images", f"{int(known.sum())} with a latent", "at least 20")
+    if not known.all():
+        data = replace(data, images=data.images[known],
+                       particles=data.particles.select(known.nonzero()[:, 0].numpy()), rows=data.rows[known],
+                       pixel_size=data.pixel_size[known])
     rows, more = data.rows, None if extra is None else extra[data.rows]
     basis = latent_basis(latents[rows], n_functions, more)
     c = basis(latents[rows], more)
@@ -256,22 +288,32 @@ def plot_volumes(decoder:VolumeDecoder, run:Run, # of one another
                  traversal:Traversal|None=None, # a walk; along the first axis if None
                  n:int=4, # volumes to draw
                 ) -> Figure:
-    "Volumes of the images along a walk, with the structures that the run put there, seen along the grid axis on which least moves."
+    """Volumes of the images along a walk, with the structures that the run put there, seen along the grid axis on
+    which least moves."""
     t = traverse(run.latents) if traversal is None else traversal
     chosen = thin_frames(len(t), n)
     beads = run.decode(t.latents[chosen]) - run.offset
-    depth = int((beads[-1] - beads[0]).square().sum(0).argmin()); across, up = (d for d in range(3) if d != depth)
-    fig, axes = plt.subplots(1, len(chosen), figsize=(2.5*len(chosen), 2.7), dpi=70, layout="constrained", squeeze=False, sharey=True)
-    colors, reach = _colors(_label_array(run.segments, run.nominal.n_beads)), float(beads[..., [across, up]].abs().max()) + 12
+    depth = int((beads[-1] - beads[0]).square().sum(0).argmin())
+    across, up = (d for d in range(3) if d != depth)
+    fig, axes = plt.subplots(1, len(chosen), figsize=(2.5*len(chosen), 2.7), dpi=70, layout="constrained",
+                             squeeze=False, sharey=True)
+    colors, reach = (residue_colors(label_array(run.segments, run.nominal.n_beads)),
+                     float(beads[..., [across, up]].abs().max()) + 12)
     for ax, x, k in zip(axes[0], beads, chosen):
-        v = decoder(t.latents[k]); flat = v.values.numpy().max(2 - depth); D, a = v.D, v.pixel_size
+        v = decoder(t.latents[k])
+        flat = v.values.numpy().max(2 - depth)
+        D, a = v.D, v.pixel_size
         level, grid = level_of_volume(v.values, a, molecule_volume(run.nominal)), a*(np.arange(D) - D//2)
-        ax.imshow(flat, origin="lower", extent=[grid[0] - a/2, grid[-1] + a/2]*2, cmap="Greys", vmin=0, vmax=1.6*flat.max())
-        if flat.min() < level < flat.max(): ax.contour(grid, grid, flat, [level], colors="k", linewidths=.8)
-        _draw_chain(ax, x[:, [across, up, depth]], _pairs(run.nominal, x), colors)
-        ax.axis([-reach, reach, -reach, reach]); ax.set_title(f"{int(t.count[k])} images", fontsize=9); ax.set_xlabel(f"{'xyz'[across]}, Å")
+        ax.imshow(flat, origin="lower", extent=[grid[0] - a/2, grid[-1] + a/2]*2,
+                  cmap="Greys", vmin=0, vmax=1.6*flat.max())
+        if flat.min() < level < flat.max():
+            ax.contour(grid, grid, flat, [level], colors="k", linewidths=.8)
+        draw_chain(ax, x[:, [across, up, depth]], drawn_bonds(run.nominal, x), colors)
+        ax.axis([-reach, reach, -reach, reach])
+        ax.set_title(f"{int(t.count[k])} images", fontsize=9)
+        ax.set_xlabel(f"{'xyz'[across]}, Å")
     axes[0, 0].set_ylabel(f"{'xyz'[up]}, Å")
-    return _finish(fig)
+    return finish_figure(fig)
 
 def view_volume(decoder:VolumeDecoder, run:Run, # of one another
                 z:Tensor, # (L,) a latent
@@ -281,7 +323,8 @@ def view_volume(decoder:VolumeDecoder, run:Run, # of one another
                ) -> View:
     "Turn the structure at a latent in the volume that the images give there."
     v = decoder(z, extra)
-    return view_density(moved(run.nominal, -run.offset), v.values, v.pixel_size, labels=run.segments, coords=run.decode_atoms(z[None])[0] - run.offset, js=js, **settings)
+    return view_density(moved(run.nominal, -run.offset), v.values, v.pixel_size, labels=run.segments,
+                        coords=run.decode_atoms(z[None])[0] - run.offset, js=js, **settings)
 
 # %% ../nbs/47_debiasing.ipynb #c8d259c5
 @dataclass(frozen=True, eq=False, repr=False)
@@ -296,8 +339,13 @@ class Support:
     @property
     def residues(self) -> pd.DataFrame: # R rows
         "Per residue, means along the walk; `gain` is what the residue's motion earned."
-        return pd.DataFrame(dict(residue=self.structure.labels, own=self.own.mean(0).numpy(), consensus=self.consensus.mean(0).numpy(), gain=(self.own - self.consensus).mean(0).numpy()))
-    def __repr__(self): return f"Support at {self.resolution:g} Å along {len(self.frames)} structures: correlation {self.frames.own.mean():.3f} with their own volumes, {self.frames.consensus.mean():.3f} with the mean of all images"
+        return pd.DataFrame(dict(
+            residue=self.structure.labels, own=self.own.mean(0).numpy(), consensus=self.consensus.mean(0).numpy(),
+            gain=(self.own - self.consensus).mean(0).numpy()))
+    def __repr__(self):
+        return (f"Support at {self.resolution:g} Å along {len(self.frames)} structures: correlation "
+                f"{self.frames.own.mean():.3f} with their own volumes, "
+                f"{self.frames.consensus.mean():.3f} with the mean of all images")
     def plot(self) -> Figure: return plot_support(self)
 
 def support(decoder:VolumeDecoder, run:Run, # of one another
@@ -307,10 +355,14 @@ def support(decoder:VolumeDecoder, run:Run, # of one another
     "Is each structure of a walk, and each of its residues, in the density of the images?"
     t = traverse(run.latents) if traversal is None else traversal
     atoms = run.decode_atoms(t.latents) - run.offset
-    targets, rest, own, consensus, rows = [make_target(decoder(z), resolution) for z in t.latents], make_target(decoder.consensus, resolution), [], [], []
+    targets, rest, own, consensus, rows = ([make_target(decoder(z), resolution) for z in t.latents],
+                                           make_target(decoder.consensus, resolution), [], [], [])
     for x, target, p in zip(atoms, targets, t.position.tolist()):
-        s = replace(run.nominal, xyz=x); model = model_scatterers(s); points = model.points + model.centre
-        for out, seen in (own, target), (consensus, rest): out.append(residue_scores(seen, model, points, s.beads, 5.))
+        s = replace(run.nominal, xyz=x)
+        model = model_scatterers(s)
+        points = model.points + model.centre
+        for out, seen in (own, target), (consensus, rest):
+            out.append(residue_scores(seen, model, points, s.beads, 5.))
         rows.append(dict(position=p, own=target.score(points, model), consensus=rest.score(points, model)))
     return Support(torch.stack(own), torch.stack(consensus), pd.DataFrame(rows), resolution, run.nominal)
 
@@ -321,20 +373,26 @@ def plot_support(s:Support) -> Figure:
         label = {"own": "its own volume", "consensus": "the mean of all images"}[name]
         axes[0].plot(s.frames.position, s.frames[name], "o-", ms=3, color=color, label=label)
         axes[1].plot(np.arange(len(s.structure.residues)) + .5, s.residues[name], color=color, lw=1.1)
-    axes[0].set_xlabel("position along the axis"); axes[0].set_ylabel("correlation of the model"); axes[0].legend(fontsize=8, frameon=False, title="with", title_fontsize=8)
-    axes[1].set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(s.structure, s.structure.n_beads)])); axes[1].set_xlim(0, s.structure.n_beads); axes[1].set_xlabel("residue"); axes[1].set_ylabel("correlation round it")
-    return _finish(fig)
+    axes[0].set_xlabel("position along the axis")
+    axes[0].set_ylabel("correlation of the model")
+    axes[0].legend(fontsize=8, frameon=False, title="with", title_fontsize=8)
+    axes[1].set_xticks(*zip(*[(i + .5, t) for i, t in residue_ticks(s.structure, s.structure.n_beads)]))
+    axes[1].set_xlim(0, s.structure.n_beads)
+    axes[1].set_xlabel("residue")
+    axes[1].set_ylabel("correlation round it")
+    return finish_figure(fig)
 
 # %% ../nbs/47_debiasing.ipynb #119dea93
 def chain_blocks(structure:Structure, # nominal model
                  window:int=10, # residues
                 ) -> Tensor: # (R,) long, block of each residue
     "Cut every chain into pieces of `window` residues; a short rest joins the piece before."
-    starts = [*[i for i, _ in _chain_starts(structure)], structure.n_beads]
+    starts = [*[i for i, _ in first_residues(structure)], structure.n_beads]
     out, block = torch.empty(structure.n_beads, dtype=torch.long), 0
     for a, b in zip(starts, starts[1:]):
         pieces = max(1, round((b - a)/window))
-        out[a:b] = block + torch.arange(b - a)*pieces//(b - a); block += pieces
+        out[a:b] = block + torch.arange(b - a)*pieces//(b - a)
+        block += pieces
     return out
 
 @torch.no_grad()
@@ -345,8 +403,11 @@ def block_maps(run:Run, # finished run
               ) -> Tensor: # (NB, D, D, D)
     "Density of each block in the model, a mean over latents."
     model = run.model
-    points, owner = model.points_at(z, model.segmentation()), torch.arange(len(blocks)) if model.owner is None else model.owner
-    return torch.stack([gaussian_map(points[:, blocks[owner] == b], model.amplitudes[blocks[owner] == b], D, pixel_size, model.sigma).values for b in range(int(blocks.max()) + 1)])
+    points, owner = (model.points_at(z, model.segmentation()),
+                     torch.arange(len(blocks)) if model.owner is None else model.owner)
+    return torch.stack([gaussian_map(points[:, blocks[owner] == b], model.amplitudes[blocks[owner] == b],
+                                     D, pixel_size, model.sigma).values
+                        for b in range(int(blocks.max()) + 1)])
 
 def posterior_samples(latents:Tensor, cov:Tensor, # (N, L), (N, L, L) of the images
                       rows:Tensor, # images
@@ -354,7 +415,8 @@ def posterior_samples(latents:Tensor, cov:Tensor, # (N, L), (N, L, L) of the ima
                       gen:torch.Generator) -> Tensor: # (n, L)
     "One latent from the posterior of each of some images."
     i = rows[torch.randperm(len(rows), generator=gen)[:n]]
-    return latents[i] + (torch.linalg.cholesky(cov[i]) @ torch.randn(len(i), latents.shape[1], 1, generator=gen))[..., 0]
+    return latents[i] + (torch.linalg.cholesky(cov[i])
+                         @ torch.randn(len(i), latents.shape[1], 1, generator=gen))[..., 0]
 
 # %% ../nbs/47_debiasing.ipynb #fe48bc50
 def occupancies(map:Map, # density
@@ -365,10 +427,12 @@ def occupancies(map:Map, # density
     "How much of each block is in a map: weighted least squares over frequencies."
     D = map.D
     F, G = fft3c(map.values), fft3c(blocks)
-    count = torch.full((D//2 + 1,), 2.); count[0] = 1
+    count = torch.full((D//2 + 1,), 2.)
+    count[0] = 1
     if D % 2 == 0: count[-1] = 1
     seen = torch.arange(len(noise))*resolution <= D*map.pixel_size
-    weight = of_shells(seen/noise.clamp(min=1e-12*float(noise.max())), D)*count; weight[0, 0, 0] = 0
+    weight = of_shells(seen/noise.clamp(min=1e-12*float(noise.max())), D)*count
+    weight[0, 0, 0] = 0
     o, w = torch.ones(len(blocks), dtype=torch.float64), weight.flatten().repeat(2).double()
     for _ in range(3): # the transfer is that of what is there
         M = torch.tensordot(o.to(G), G, 1)
@@ -390,24 +454,31 @@ def class_occupancy(decoder:VolumeDecoder,
                     clusters:Clusters|None=None, # classes of images; 6 by k-means of the latents if None
                     window:int=10, # residues in a block
                     samples:int=64, # structures of a class to average
-                    resolution:float=15., # frequencies up to here count, Å; occupancy is a coarse property, places are not
+                    # frequencies up to here count, Å; occupancy is a coarse property, places are not
+                    resolution:float=15.,
                     inference:Inference|None=None, # as given to `debias`
                     seed:int=0, # of the samples
                    ) -> pd.DataFrame: # a row for each class and block
     "Occupancy of every piece of the chain in the mean volume of every class."
     latents, cov = (run.latents, run.latent_cov) if inference is None else (inference.latents, inference.latent_cov)
     clusters = cluster_images(latents, 6) if clusters is None else clusters
-    if len(clusters.labels) != len(decoder.coefficients): raise InputError("class_occupancy, clusters", f"{len(clusters.labels)} images", f"{len(decoder.coefficients)}, those of the decoder")
+    if len(clusters.labels) != len(decoder.coefficients):
+        raise InputError("class_occupancy, clusters", f"{len(clusters.labels)} images",
+                         f"{len(decoder.coefficients)}, those of the decoder")
     blocks, gen, out, labels = chain_blocks(run.nominal, window), generator(seed), [], run.nominal.labels
     chains = run.nominal.residues.chain.to_numpy(object)
     members = [(blocks == b).nonzero()[:, 0].tolist() for b in range(int(blocks.max()) + 1)]
     for k in range(len(clusters)):
-        rows = clusters.rows(k); rows = rows[decoder.used[rows]]
+        rows = clusters.rows(k)
+        rows = rows[decoder.used[rows]]
         if len(rows) == 0: continue
-        models = block_maps(run, posterior_samples(latents, cov, rows, samples, gen), blocks, decoder.full.shape[-1], decoder.pixel_size)
+        models = block_maps(run, posterior_samples(latents, cov, rows, samples, gen), blocks, decoder.full.shape[-1],
+                            decoder.pixel_size)
         half1, half2 = (decoder.mean(rows, h) for h in decoder.halves)
         o, se = occupancies(decoder.mean(rows, decoder.full), shell_noise(half1, half2), models, resolution)
-        out += [dict(group=k, images=len(rows), block=b, chain=chains[m[0]], start=m[0], stop=m[-1] + 1, first=labels[m[0]], last=labels[m[-1]], occupancy=float(o[b]), se=float(se[b])) for b, m in enumerate(members)]
+        out += [dict(group=k, images=len(rows), block=b, chain=chains[m[0]], start=m[0], stop=m[-1] + 1,
+                     first=labels[m[0]], last=labels[m[-1]], occupancy=float(o[b]), se=float(se[b]))
+                for b, m in enumerate(members)]
     return pd.DataFrame(out)
 
 def flag_absent(table:pd.DataFrame, # of `class_occupancy`
@@ -415,7 +486,8 @@ def flag_absent(table:pd.DataFrame, # of `class_occupancy`
                 sigmas:float=4., # nor is one within this many standard errors, or of the scatter of the class's blocks
                ) -> pd.DataFrame: # one row per stretch of the chain: first, last, residues, occupancy, se, lowest, in_group, and the occupancy in each class
     "Stretches of the model that the images show less often than the rest of it, in some class."
-    scatter = table.groupby("group").occupancy.transform(lambda o: 1.4826*(o - o.median()).abs().median()) # of a normal distribution: its standard deviation
+    # of a normal distribution: its standard deviation
+    scatter = table.groupby("group").occupancy.transform(lambda o: 1.4826*(o - o.median()).abs().median())
     low = table[(1 - table.occupancy > tolerance) & (1 - table.occupancy > sigmas*np.maximum(table.se, scatter))]
     flagged, stretches = sorted(low.block.unique()), []
     chain = table.groupby("block")[["chain", "start", "stop", "first", "last"]].first()
@@ -425,12 +497,18 @@ def flag_absent(table:pd.DataFrame, # of `class_occupancy`
     out = []
     for s in stretches:
         one = table[table.block.isin(s)].assign(n=lambda t: t.stop - t.start)
-        w = one.n/one.se**2; per = (one.occupancy*w).groupby(one.group).sum()/w.groupby(one.group).sum()
+        w = one.n/one.se**2
+        per = (one.occupancy*w).groupby(one.group).sum()/w.groupby(one.group).sum()
         se = (1/one.se**2).groupby(one.group).sum()**-0.5
-        share = one.groupby("group").images.first(); share = share/share.sum()
-        out.append(dict(first=chain["first"][s[0]], last=chain["last"][s[-1]], residues=int(chain.stop[s[-1]] - chain.start[s[0]]), occupancy=float((per*share).sum()), se=float(((se*share)**2).sum()**0.5),
-                        lowest=float(per.min()), in_group=int(per.idxmin())) | {f"group {k}": v for k, v in per.items()})
-    return pd.DataFrame(out, columns=None if out else ["first", "last", "residues", "occupancy", "se", "lowest", "in_group"])
+        share = one.groupby("group").images.first()
+        share = share/share.sum()
+        out.append(dict(first=chain["first"][s[0]], last=chain["last"][s[-1]],
+                        residues=int(chain.stop[s[-1]] - chain.start[s[0]]),
+                        occupancy=float((per*share).sum()), se=float(((se*share)**2).sum()**0.5),
+                        lowest=float(per.min()), in_group=int(per.idxmin()))
+                   | {f"group {k}": v for k, v in per.items()})
+    return pd.DataFrame(out, columns=None if out else
+                        ["first", "last", "residues", "occupancy", "se", "lowest", "in_group"])
 
 def plot_occupancy(table:pd.DataFrame, # of `class_occupancy`
                    structure:Structure|None=None, # gives residue numbers and chains
@@ -443,9 +521,14 @@ def plot_occupancy(table:pd.DataFrame, # of `class_occupancy`
         x = np.r_[one.start, one.stop.iloc[-1:]]
         ax.stairs(one.occupancy, x, color=color, lw=1.4, baseline=None, label=f"{name}: {one.images.iloc[0]} images")
         ax.errorbar((one.start + one.stop)/2, one.occupancy, one.se, fmt="none", color=color, lw=.8)
-    ax.axhline(1, color="0.7", lw=.8); ax.set_ylim(bottom=min(0, table.occupancy.min())); ax.set_xlim(0, table.stop.max()); ax.set_ylabel("occupancy")
-    ax.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, int(table.stop.max()))])); ax.set_xlabel("residue"); ax.legend(fontsize=7, frameon=False, title="class", title_fontsize=7, loc="center left", bbox_to_anchor=(1, .5))
-    return _finish(fig)
+    ax.axhline(1, color="0.7", lw=.8)
+    ax.set_ylim(bottom=min(0, table.occupancy.min()))
+    ax.set_xlim(0, table.stop.max())
+    ax.set_ylabel("occupancy")
+    ax.set_xticks(*zip(*[(i + .5, t) for i, t in residue_ticks(structure, int(table.stop.max()))]))
+    ax.set_xlabel("residue")
+    ax.legend(fontsize=7, frameon=False, title="class", title_fontsize=7, loc="center left", bbox_to_anchor=(1, .5))
+    return finish_figure(fig)
 
 # %% ../nbs/47_debiasing.ipynb #8499c3bf
 @dataclass(frozen=True, eq=False, repr=False)
@@ -459,15 +542,19 @@ class Presence:
         return torch.sigmoid(self.log_odds + math.log(self.share/(1 - self.share)))
     def by_group(self, clusters:Clusters) -> pd.DataFrame: # K rows: images, share
         "Share of the images that show the part, class by class."
-        rows = [clusters.rows(k) for k in range(len(clusters))]; rows = [r[self.log_odds[r].isfinite()] for r in rows]
-        return pd.DataFrame([dict(images=len(r), share=present_share(self.log_odds[r])) for r in rows]).rename_axis("group")
-    def __repr__(self): return f"Presence: {self.share:.3f} of {int(self.log_odds.isfinite().sum())} images show the part"
+        rows = [clusters.rows(k) for k in range(len(clusters))]
+        rows = [r[self.log_odds[r].isfinite()] for r in rows]
+        return pd.DataFrame([dict(images=len(r), share=present_share(self.log_odds[r]))
+                             for r in rows]).rename_axis("group")
+    def __repr__(self):
+        return f"Presence: {self.share:.3f} of {int(self.log_odds.isfinite().sum())} images show the part"
 
 def present_share(log_odds:Tensor, # (n,) nats
                   steps:int=200) -> float: # between 1e-6 and 1 - 1e-6
     "Share of a mixture by expectation maximisation."
     share = 0.5
-    for _ in range(steps): share = float(torch.sigmoid(log_odds.double() + math.log(share/(1 - share))).mean().clamp(1e-6, 1 - 1e-6))
+    for _ in range(steps):
+        share = float(torch.sigmoid(log_odds.double() + math.log(share/(1 - share))).mean().clamp(1e-6, 1 - 1e-6))
     return share
 
 @torch.no_grad()
@@ -483,7 +570,8 @@ def presence(run:Run, # finished run
     particles = check_particles(run, particles, len(latents), project_dir, inference is None)
     mask, residues = torch.zeros(run.nominal.n_beads, dtype=torch.bool), torch.as_tensor(residues)
     mask[residues] = True
-    if not 0 < mask.sum() < len(mask): raise InputError("presence, residues", f"{int(mask.sum())} of {len(mask)}", "some of the residues, not all")
+    if not 0 < mask.sum() < len(mask):
+        raise InputError("presence, residues", f"{int(mask.sum())} of {len(mask)}", "some of the residues, not all")
     model, data = run.model, prepared(run, particles, False, progress=progress)
     part, G = mask if model.owner is None else mask[model.owner], model.segmentation()
     out = torch.full((len(latents),), math.nan)
@@ -491,6 +579,7 @@ def presence(run:Run, # finished run
         batch, rows = data.batch(i), data.rows[i]
         points, observed = model.points_at(latents[rows], G), mean_free(fft2c(batch.images))
         whole = model.render(points, batch)
-        alone = mean_free(render(points[:, part], model.amplitudes[part], batch.R, batch.ctf, batch.D, batch.pixel_size, model.sigma))
+        alone = mean_free(render(points[:, part], model.amplitudes[part], batch.R, batch.ctf, batch.D,
+                                 batch.pixel_size, model.sigma))
         out[rows] = model.noise.gain(observed, whole) - model.noise.gain(observed, whole - alone)
     return Presence(out, present_share(out[out.isfinite()]))

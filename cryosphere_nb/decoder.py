@@ -54,7 +54,8 @@ def deform(points:Tensor, # (A, 3) atoms or beads of the nominal structure, Å
            pivots:Tensor, # (M, 3) or (B, M, 3) Å
            top_k:int=3, # segments that count for a point
           ) -> Tensor: # (B, A, 3) Å
-    "Move every point with its segments (paper, section 3.4): successive rotations by `G·angle` about the pivots, then `Σ G·shift`."
+    """Move every point with its segments (paper, section 3.4):
+    successive rotations by `G·angle` about the pivots, then `Σ G·shift`."""
     weight, segment = top_segments(G, top_k)
     rotvec, shift, pivots = map(components, (rotvec, shift, pivots if pivots.ndim == 3 else pivots[None]))
     p = components(points[None])
@@ -103,7 +104,7 @@ def turn(p, v): # points and rotation vectors, (3, ...)
 
 def top_segments(G:Tensor, # (..., A, M)
                  k:int, # how many
-                ) -> tuple[Tensor, Tensor]: # weights (..., A, k) and segment indices (..., A, k), in the order of the segments
+        ) -> tuple[Tensor, Tensor]: # weights (..., A, k) and segment indices (..., A, k), in the order of the segments
     "The `k` largest weights of each row; those up to `LEAST` come last."
     M = G.shape[-1]
     if k >= M: return G, torch.arange(M, device=G.device).expand(G.shape)
@@ -147,9 +148,11 @@ def bead_velocity(turned:Tensor, # (B, R, 3) beads after the rotations, before t
 def motion_tangents(motion, # module: (B, L) -> rotvec (B, M, 3), shift (B, M, 3)
                     z:Tensor, # (B, L)
                    ): # rotvec, shift, and their derivatives (B, L, M, 3)
-    "Motions of the segments at `z` and their derivatives along every latent dimension, by forward-mode differentiation."
+    """Motions of the segments at `z` and their derivatives along every latent dimension,
+    by forward-mode differentiation."""
     along = lambda axis: torch.func.jvp(motion, (z,), (axis.expand_as(z),))
-    (rotvec, shift), rates = torch.func.vmap(along, out_dims=((None, None), (1, 1)))(torch.eye(z.shape[-1], device=z.device, dtype=z.dtype))
+    (rotvec, shift), rates = torch.func.vmap(along, out_dims=((None, None), (1, 1)))(
+        torch.eye(z.shape[-1], device=z.device, dtype=z.dtype))
     return rotvec, shift, *rates
 
 # %% ../nbs/13_decoder.ipynb #fa76c421
@@ -163,14 +166,16 @@ class Decoder(nn.Module):
                  pivots:str="centroid", # "centroid" of each segment, or "origin" as in the paper
                  top_k:int=3): # segments that count for a residue
         super().__init__()
-        if pivots not in ("centroid", "origin"): raise InputError("pivots", repr(pivots), "'centroid' or 'origin'")
+        if pivots not in ("centroid", "origin"):
+            raise InputError("pivots", repr(pivots), "'centroid' or 'origin'")
         self.register_buffer("beads", beads.clone())
         self.motion = MotionNet(n_latent, n_segments, hidden)
         self.n_latent, self.pivots, self.top_k = n_latent, pivots, top_k
 
     def segment_pivots(self, G):
         "Pivots for membership `G`; they carry no gradient, being a choice of coordinates."
-        return segment_pivots(self.beads, G).detach() if self.pivots == "centroid" else self.beads.new_zeros(G.shape[-1], 3)
+        return (segment_pivots(self.beads, G).detach() if self.pivots == "centroid"
+                else self.beads.new_zeros(G.shape[-1], 3))
 
     def forward(self, z:Tensor, # (B, L)
                 G:Tensor, # (R, M) or (B, R, M)
@@ -192,7 +197,8 @@ class Decoder(nn.Module):
                  atoms:Tensor|None=None, # (A, 3) nominal atoms; the beads by default
                  residue_of_atom:Tensor|None=None, # (A,) bead each atom moves with
                 ) -> tuple[Tensor, Tensor]: # beads or atoms (B, R, 3) in Å, velocity (B, L, R, 3) in Å per unit of z
-        "Structures at `z` and the velocity of every bead along each latent dimension, for Gauss-Newton steps; carries no gradient."
+        """Structures at `z` and the velocity of every bead along each latent dimension, for Gauss-Newton steps;
+        carries no gradient."""
         pivots, (points, G) = self.segment_pivots(G), self.moved(G, atoms, residue_of_atom)
         rotvec, shift, rotvec_rate, drift = motion_tangents(self.motion, z)
         beads = deform(points, G, rotvec, shift, pivots, self.top_k)
@@ -206,7 +212,8 @@ def joint_gaps(decoder, # `Decoder`
                pairs:Tensor, # (J, 2) bonded residues of different segments
               ) -> Tensor: # (B, J, 3) Å
     "From where the second residue's segment takes the middle of a bond to where the first one's does."
-    middle, own = decoder.beads[pairs].mean(1), torch.nn.functional.one_hot(G.argmax(-1), G.shape[-1]).to(G)*(G.sum(-1, keepdim=True) > 0)
+    middle, own = (decoder.beads[pairs].mean(1),
+                   torch.nn.functional.one_hot(G.argmax(-1), G.shape[-1]).to(G)*(G.sum(-1, keepdim=True) > 0))
     motion, pivots = decoder.motion(z), decoder.segment_pivots(G)
     place = lambda side: deform(middle, own[pairs[:, side]], *motion, pivots, 1)
     return place(0) - place(1)
@@ -256,6 +263,6 @@ class ResidueDecoder(nn.Module):
         "Structures at `z` and the velocity of every bead along each latent dimension; carries no gradient."
         points, own = self.moved(G, atoms, residue_of_atom)
         along = lambda axis: torch.func.jvp(self.shifts, (z,), (axis.expand_as(z),))
-        shifts, rates = torch.func.vmap(along, out_dims=(None, 1))(torch.eye(z.shape[-1], device=z.device, dtype=z.dtype))
+        shifts, rates = torch.func.vmap(along, out_dims=(None, 1))(
+            torch.eye(z.shape[-1], device=z.device, dtype=z.dtype))
         return points + shifts[:, own], rates[:, :, own]
-

@@ -21,11 +21,12 @@ from torch.nn.functional import grid_sample, pad
 from .core import InputError, pixel_axis
 from .decoder import deform, segment_pivots
 from .geometry import apply_rigid, rmsd, rotate
-from .maps import Map, crop3, fft3c, frequency_radius3, gaussian_map, ifft3c, low_pass, of_shells, read_map, shell_sums3
+from .maps import (Map, crop3, fft3c, frequency_radius3, gaussian_map, ifft3c, low_pass, of_shells,
+    read_map, shell_sums3)
 from .particles import soft_step
 from .structure import Structure
 from .synthetic import scatterers
-from .viewers import _finish, _ticks
+from .plotting import finish_figure, residue_ticks
 
 # %% ../nbs/46_docking.ipynb #7ee60582
 def rotation_grid(step:float, # angle between neighbours, rad
@@ -33,7 +34,8 @@ def rotation_grid(step:float, # angle between neighbours, rad
     "Rotations spread evenly: a super-Fibonacci spiral of quaternions."
     n = max(1, math.ceil(8*math.pi**2/step**3)) # the volume of SO(3) over that of a cube
     s = torch.arange(n, dtype=torch.float64) + 0.5
-    (r, R), (alpha, beta) = ((s/n).sqrt(), (1 - s/n).sqrt()), (2*math.pi*s/2**0.5, 2*math.pi*s/1.533751168755204288118041)
+    (r, R), (alpha, beta) = (((s/n).sqrt(), (1 - s/n).sqrt()),
+                             (2*math.pi*s/2**0.5, 2*math.pi*s/1.533751168755204288118041))
     return roma.unitquat_to_rotmat(torch.stack([r*alpha.sin(), r*alpha.cos(), R*beta.sin(), R*beta.cos()], -1)).float()
 
 # %% ../nbs/46_docking.ipynb #e6614e83
@@ -48,7 +50,8 @@ class Scatterers:
     @property
     def radius(self) -> float: # root mean square distance from the centre, Å
         return float((self.points.square().sum(1)*self.electrons).sum()/self.electrons.sum())**0.5
-    def mirrored(self) -> "Scatterers": return replace(self, points=self.points*torch.tensor([-1., 1, 1]))
+    def mirrored(self) -> "Scatterers":
+        return replace(self, points=self.points*torch.tensor([-1., 1, 1]))
     def thin(self, most:int) -> "Scatterers": # evenly along the chain
         if len(self.points) <= most: return self
         i = torch.linspace(0, len(self.points) - 1, most).round().long()
@@ -57,13 +60,16 @@ class Scatterers:
 def model_scatterers(structure:Structure) -> Scatterers:
     "All atoms but hydrogens; the beads of a model that has little more."
     atoms, electrons, sigma = scatterers(structure, "atoms" if structure.n_atoms > 3*structure.n_beads else "beads")
-    x = structure.xyz[atoms].float().cpu(); centre = (x*electrons[:, None].cpu()).sum(0)/electrons.sum().cpu()
+    x = structure.xyz[atoms].float().cpu()
+    centre = (x*electrons[:, None].cpu()).sum(0)/electrons.sum().cpu()
     return Scatterers(x - centre, electrons.float().cpu(), sigma, centre)
 
 def norm3(F:Tensor, # (D, D, D//2+1) half space
          ) -> Tensor:
     "Norm of the density: root of the sum of its squares."
-    D = len(F); columns = torch.full((D//2 + 1,), 2.); columns[0] = 1
+    D = len(F)
+    columns = torch.full((D//2 + 1,), 2.)
+    columns[0] = 1
     if D % 2 == 0: columns[-1] = 1
     return ((F.real.square() + F.imag.square())*columns).sum().div(D**3).sqrt()
 
@@ -91,8 +97,10 @@ def make_target(map:Map, # density
                 sampling:float=4., # voxels per resolution, at least, if the map has them
                ) -> Target:
     "Low-pass and crop a map."
-    D = min(map.D - map.D % 2, 2*next_fast_len(max(8, math.ceil(map.D*map.pixel_size*sampling/resolution/2)))); a = map.pixel_size*map.D/D
-    low = soft_step(frequency_radius3(D, a), 1/resolution, 2/(D*a)); low[0, 0, 0] = 0
+    D = min(map.D - map.D % 2, 2*next_fast_len(max(8, math.ceil(map.D*map.pixel_size*sampling/resolution/2))))
+    a = map.pixel_size*map.D/D
+    low = soft_step(frequency_radius3(D, a), 1/resolution, 2/(D*a))
+    low[0, 0, 0] = 0
     F = crop3(fft3c(map.values.float().cpu()), map.D, D)*low
     if not norm3(F) > 0: raise InputError("dock, map", "no density at all", "a map of a molecule")
     return Target(F/norm3(F), low, a, float(resolution))
@@ -101,7 +109,8 @@ def make_target(map:Map, # density
 def oversampled_transform(volume:Tensor, # (D, D, D) real, D even
                          ) -> Tensor: # (1, 2, 2D+1, 2D+1, 2D+1) real and imaginary part; kz, ky, kx from -D to D
     "Fourier transform of a density on a grid twice as fine, laid out for `grid_sample`."
-    D = len(volume); x = torch.sinc(pixel_axis(D, 1/(2*D))).square()
+    D = len(volume)
+    x = torch.sinc(pixel_axis(D, 1/(2*D))).square()
     wide = pad(volume/(x[:, None, None]*x[:, None]*x), (D//2, D//2)*3)
     F = torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(wide)))
     return pad(torch.view_as_real(F).movedim(-1, 0)[None], (0, 1)*3, mode="circular")
@@ -140,7 +149,8 @@ class Placements:
 def score_field(target:Target, model:Scatterers) -> Tensor: # (1, 1, D, D, D)
     "What a point of one electron adds to the correlation, at each voxel."
     D, a = target.D, target.pixel_size
-    blur = (math.sqrt(2*math.pi)*model.sigma/a)**3*torch.exp(-2*(math.pi*model.sigma*frequency_radius3(D, a)).square())*target.low
+    blur = ((math.sqrt(2*math.pi)*model.sigma/a)**3
+            * torch.exp(-2*(math.pi*model.sigma*frequency_radius3(D, a)).square())*target.low)
     own = fft3c(gaussian_map(model.points, model.electrons, D, a, model.sigma).values)*target.low
     return (ifft3c(target.F*blur, D)/norm3(own))[None, None]
 
@@ -151,7 +161,8 @@ def field_score(field:Tensor, # as from `score_field`
     "Correlation with models at these points, by linear interpolation; 0 outside of the box."
     D = field.shape[-1]
     grid = (2*(points/pixel_size + D//2) + 1)/D - 1
-    return (grid_sample(field, grid.reshape(1, -1, 1, 1, 3), align_corners=False).view(points.shape[:2])*electrons).sum(1)
+    return (grid_sample(field, grid.reshape(1, -1, 1, 1, 3), align_corners=False).view(points.shape[:2])
+            * electrons).sum(1)
 
 def climb(score, # function of a list of tensors -> (n,)
           parameters:list, # tensors that require a gradient
@@ -160,7 +171,8 @@ def climb(score, # function of a list of tensors -> (n,)
     "Adam with a rate that falls to 2 % along a cosine."
     optimizer = torch.optim.Adam([dict(params=[p], lr=r) for p, r in zip(parameters, rates)], betas=(0.8, 0.95))
     for i in range(steps):
-        for group, rate in zip(optimizer.param_groups, rates): group["lr"] = rate*(0.02 + 0.98*math.cos(math.pi/2*i/steps)**2)
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate*(0.02 + 0.98*math.cos(math.pi/2*i/steps)**2)
         optimizer.zero_grad()
         (-score().sum()).backward()
         optimizer.step()
@@ -172,7 +184,8 @@ def refine(target:Target, model:Scatterers,
     field = score_field(target, model)
     w, t = (torch.zeros_like(start.t).requires_grad_() for _ in range(2))
     x0 = model.points @ start.R.mT
-    score = lambda: field_score(field, rotate(x0, w[:, None]) + (start.t + t)[:, None], model.electrons, target.pixel_size)
+    score = lambda: field_score(field, rotate(x0, w[:, None]) + (start.t + t)[:, None], model.electrons,
+                                target.pixel_size)
     climb(score, [w, t], [target.resolution/15/model.radius, target.resolution/15], steps)
     with torch.no_grad(): final = score()
     order = final.argsort(descending=True)
@@ -226,9 +239,12 @@ def pixel_scan(target:Target, model:Scatterers,
         small = replace(model, points=model.points/s, sigma=model.sigma/s)
         p = refine(target, small, replace(best, t=best.t/s), 20)
         scores.append(target.score(p.points(small.points)[0], small))
-    i = int(np.clip(np.argmax(scores), 1, len(scores) - 2)); c = np.polyfit(scales[i - 1:i + 2].double().numpy(), scores[i - 1:i + 2], 2)
+    i = int(np.clip(np.argmax(scores), 1, len(scores) - 2))
+    c = np.polyfit(scales[i - 1:i + 2].double().numpy(), scores[i - 1:i + 2], 2)
     top = -c[1]/(2*c[0]) if c[0] < 0 else float(scales[int(np.argmax(scores))])
-    return pd.Series(scores, index=[round(s, 4) for s in scales.tolist()], name="score").rename_axis("pixel size times"), float(np.clip(top, scales[0], scales[-1]))
+    return (
+        pd.Series(scores, index=[round(s, 4) for s in scales.tolist()], name="score").rename_axis("pixel size times"),
+        float(np.clip(top, scales[0], scales[-1])))
 
 def residue_scores(target:Target, model:Scatterers,
                    points:Tensor, # (n, 3) of the placed model, Å
@@ -236,7 +252,8 @@ def residue_scores(target:Target, model:Scatterers,
                    width:float|None=None, # of the Gaussian window, Å; None: the resolution, at least 4 Å
                   ) -> Tensor: # (R,) correlation, -1 to 1
     "Correlation of map and model in a window round each bead."
-    D, a = target.D, target.pixel_size; width = width or max(4., target.resolution)
+    D, a = target.D, target.pixel_size
+    width = width or max(4., target.resolution)
     window = torch.exp(-2*(math.pi*width*frequency_radius3(D, a)).square())
     u, v = ifft3c(target.F, D), ifft3c(target.density(points, model), D)
     grid = ((2*(beads/a + D//2) + 1)/D - 1).float().view(1, -1, 1, 1, 3)
@@ -268,17 +285,22 @@ class Docking:
         return replace(self.structure, xyz=self.structure.xyz + self.map.centre)
     @property
     def volume(self) -> Map: # to save beside the map, and to subtract from it
-        "The docked model as a volume at the resolution of the comparison, on the voxels of the map; its label says that it is computed."
+        """The docked model as a volume at the resolution of the comparison, on the voxels of the map; its label says
+        that it is computed."""
         s = model_scatterers(self.structure)
-        computed = low_pass(gaussian_map(s.points + s.centre, s.electrons, self.map.D, self.map.pixel_size, s.sigma), self.resolution)
+        computed = low_pass(
+            gaussian_map(s.points + s.centre, s.electrons, self.map.D, self.map.pixel_size, s.sigma), self.resolution)
         return replace(computed, origin=self.map.origin, label=f"{computed.label} at {self.resolution:g} A, docked")
     def __repr__(self):
-        return (f"Docking of '{self.structure.name}' at {self.resolution:g} Å: correlation {self.score:.3f}; next placement {self.runner_up:.3f}, mirrored model {self.mirrored:.3f}; pixel size times {self.pixel_scale:.3f}"
-                + "".join(f"\nwarning: {w}" for w in self.warnings))
+        return (f"Docking of '{self.structure.name}' at {self.resolution:g} Å: correlation {self.score:.3f}; "
+                f"next placement {self.runner_up:.3f}, mirrored model {self.mirrored:.3f}; "
+                f"pixel size times {self.pixel_scale:.3f}" + "".join(f"\nwarning: {w}" for w in self.warnings))
 
 def _row(target, model, best, points, score, other=None):
     "One row of the table."
-    return dict(score=score, standard_errors=separation(target, model, best, points, other) if points is not best else 0., rmsd_a=float(rmsd(points, best)))
+    return dict(score=score,
+                standard_errors=separation(target, model, best, points, other) if points is not best else 0.,
+                rmsd_a=float(rmsd(points, best)))
 
 def candidates(map:Map, model:Scatterers,
                resolution:float, step:float, # Å, rad
@@ -298,17 +320,29 @@ def objections(table:pd.DataFrame, # from `candidates`
                margin:float=0.02, # of the best score
            ) -> list: # (found, expected, hint): reasons to refuse
     "Why a docking cannot be trusted."
-    score = table.score["model, 1"]; reasons = []
+    score = table.score["model, 1"]
+    reasons = []
     close = lambda row: row.standard_errors < least or score - row.score < margin*score
-    if score <= 0: return [(f"no correlation with the model ({score:.3f})", "a map of this molecule, bright", "Is the contrast inverted?")]
+    if score <= 0:
+        return [(f"no correlation with the model ({score:.3f})", "a map of this molecule, bright",
+                 "Is the contrast inverted?")]
     mirrored = table[table.index.str.startswith("mirrored")]
     others = table[table.index.str.startswith("model")].iloc[1:]
-    if len(mirrored) and len(others) and score > 0.8*mirrored.score.max() and all(close(v.sort_values("score").iloc[-1]) for v in (mirrored, others)):
-        return [(f"no placement that stands out (correlation {score:.3f}, the next {others.score.max():.3f}, the mirrored model {mirrored.score.max():.3f})", "one that is clearly the best", "Is this a map of this molecule, bright on dark, with enough detail? The resolution may be lower.")]
+    if (len(mirrored) and len(others) and score > 0.8*mirrored.score.max()
+            and all(close(v.sort_values("score").iloc[-1]) for v in (mirrored, others))):
+        return [(f"no placement that stands out (correlation {score:.3f}, the next {others.score.max():.3f}, "
+                 f"the mirrored model {mirrored.score.max():.3f})", "one that is clearly the best",
+                 "Is this a map of this molecule, bright on dark, with enough detail? The resolution may be lower.")]
     if len(mirrored) and close(top := mirrored.sort_values("score").iloc[-1]):
-        reasons.append((f"a mirrored model that fits {'as well' if top.score < score else 'better'} ({top.score:.3f}, the model {score:.3f})", "a map that shows the hand of the model", "The map has the other hand (flip it, or turn the poses' hand), or its resolution does not show the hand."))
+        reasons.append((f"a mirrored model that fits {'as well' if top.score < score else 'better'} "
+                        f"({top.score:.3f}, the model {score:.3f})", "a map that shows the hand of the model",
+                        "The map has the other hand (flip it, or turn the poses' hand), "
+                        "or its resolution does not show the hand."))
     if len(others) and close(top := others.sort_values("score").iloc[-1]):
-        reasons.append((f"two placements that the map does not tell apart ({score:.3f} and {top.score:.3f}, {top.rmsd_a:.0f} Å from each other)", "one that is clearly the best", "A symmetric or featureless molecule, another molecule, or a map too coarse for it. strict=False takes the first."))
+        reasons.append((f"two placements that the map does not tell apart ({score:.3f} and {top.score:.3f}, "
+                        f"{top.rmsd_a:.0f} Å from each other)", "one that is clearly the best",
+                        "A symmetric or featureless molecule, another molecule, or a map too coarse for it. "
+                        "strict=False takes the first."))
     return reasons
 
 def dock(model:Structure, # the model, anywhere
@@ -319,35 +353,53 @@ def dock(model:Structure, # the model, anywhere
         ) -> Docking:
     "Place a model rigidly in a map."
     map = map if isinstance(map, Map) else read_map(map)
-    if not resolution >= 2*map.pixel_size: raise InputError("dock, resolution", f"{resolution:g} Å", f"{2*map.pixel_size:.3g} Å or more: the map has voxels of {map.pixel_size:.3g} Å")
+    if not resolution >= 2*map.pixel_size:
+        raise InputError("dock, resolution", f"{resolution:g} Å",
+                         f"{2*map.pixel_size:.3g} Å or more: the map has voxels of {map.pixel_size:.3g} Å")
     s = model_scatterers(model)
-    if 2*s.radius > map.D*map.pixel_size: raise InputError("dock, model", f"a root-mean-square radius of {s.radius:.0f} Å", f"a model that fits in the box of {map.D*map.pixel_size:.0f} Å")
+    if 2*s.radius > map.D*map.pixel_size:
+        raise InputError("dock, model", f"a root-mean-square radius of {s.radius:.0f} Å",
+                         f"a model that fits in the box of {map.D*map.pixel_size:.0f} Å")
     target, p, table = candidates(map, s, resolution, step)
     reasons, best = objections(table), p[:1]
-    if reasons and strict: raise InputError(f"dock, '{model.name}' in {map}", reasons[0][0], reasons[0][1], reasons[0][2] + "\n" + table.to_string(float_format="{:.3f}".format))
+    if reasons and strict:
+        raise InputError(f"dock, '{model.name}' in {map}", reasons[0][0], reasons[0][1],
+                         reasons[0][2] + "\n" + table.to_string(float_format="{:.3f}".format))
     scan, scale = pixel_scan(target, s.thin(2000), best)
     notes = [f"{found}; expected {expected}. {hint}" for found, expected, hint in reasons]
-    if abs(scale - 1) > 0.015: notes.append(f"the pixel size of the map seems {'too small' if scale > 1 else 'too large'}: {scale:.3f} of it fits better")
+    if abs(scale - 1) > 0.015:
+        notes.append(f"the pixel size of the map seems {'too small' if scale > 1 else 'too large'}: "
+                     f"{scale:.3f} of it fits better")
     for note in notes: warnings.warn(note)
     R, t = best.R[0], best.t[0] - best.R[0] @ s.centre
     placed = replace(model, xyz=(model.xyz.cpu().double() @ R.double().T + t.double()).float())
-    top = lambda hand, first: float(table.score[table.index.str.startswith(hand)].iloc[first:].max()) if table.index.str.startswith(hand).sum() > first else math.nan
-    return Docking(placed, R, t, float(table.score.iloc[0]), top("model", 1), top("mirrored", 0), residue_scores(target, s, best.points(s.points)[0], placed.beads), table, scale, scan, map, float(resolution), tuple(notes))
+    top = lambda hand, first: (float(table.score[table.index.str.startswith(hand)].iloc[first:].max())
+                               if table.index.str.startswith(hand).sum() > first else math.nan)
+    return Docking(placed, R, t, float(table.score.iloc[0]), top("model", 1), top("mirrored", 0),
+                   residue_scores(target, s, best.points(s.points)[0], placed.beads), table, scale, scan, map,
+                   float(resolution), tuple(notes))
 
 # %% ../nbs/46_docking.ipynb #369e22a1
 def plot_docking(docking:Docking, # result of `dock`
                 ) -> Figure:
     "The placed trace over projections of the map, and the score along the chain."
     m, x, scores = docking.map, docking.structure.beads.cpu(), docking.residue_scores
-    density = low_pass(m, docking.resolution).values.cpu(); low = -(m.D//2 + 0.5)*m.pixel_size; extent = (low, low + m.D*m.pixel_size)*2
+    density = low_pass(m, docking.resolution).values.cpu()
+    low = -(m.D//2 + 0.5)*m.pixel_size
+    extent = (low, low + m.D*m.pixel_size)*2
     fig, ax = plt.subplot_mosaic("ABC;DDD", figsize=(7.4, 4), dpi=70, layout="constrained", height_ratios=(2.2, 1))
     for name, axis, across, up in (("A", 0, 0, 1), ("B", 1, 0, 2), ("C", 2, 1, 2)):
         ax[name].imshow(density.sum(axis), cmap="Greys", origin="lower", extent=extent)
         ax[name].scatter(x[:, across], x[:, up], c=scores, s=1.2, lw=0, cmap="RdYlGn", vmin=0, vmax=1)
-        ax[name].set_xlabel("xyz"[across] + ", Å"); ax[name].set_ylabel("xyz"[up] + ", Å")
-    ax["D"].plot(np.arange(len(x)) + .5, scores, color="k", lw=1); ax["D"].set_ylim(min(0, float(scores.min())), 1.05); ax["D"].set_xlim(0, len(x)); ax["D"].set_ylabel("score")
-    ax["D"].set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(docking.structure, len(x))])); ax["D"].set_xlabel("residue")
-    return _finish(fig)
+        ax[name].set_xlabel("xyz"[across] + ", Å")
+        ax[name].set_ylabel("xyz"[up] + ", Å")
+    ax["D"].plot(np.arange(len(x)) + .5, scores, color="k", lw=1)
+    ax["D"].set_ylim(min(0, float(scores.min())), 1.05)
+    ax["D"].set_xlim(0, len(x))
+    ax["D"].set_ylabel("score")
+    ax["D"].set_xticks(*zip(*[(i + .5, t) for i, t in residue_ticks(docking.structure, len(x))]))
+    ax["D"].set_xlabel("residue")
+    return finish_figure(fig)
 
 # %% ../nbs/46_docking.ipynb #da927a8e
 def refine_segments(structure:Structure, # placed, as from `dock`
@@ -358,7 +410,9 @@ def refine_segments(structure:Structure, # placed, as from `dock`
                    ) -> tuple[Structure, pd.DataFrame]: # moved; per segment: residues, angle_deg, shift_a
     "Move every segment to where the map has it."
     weights = torch.as_tensor(weights)
-    if weights.shape[0] != structure.n_beads: raise InputError("refine_segments, weights", f"{weights.shape[0]} rows", f"{structure.n_beads}, one per residue")
+    if weights.shape[0] != structure.n_beads:
+        raise InputError("refine_segments, weights", f"{weights.shape[0]} rows",
+                         f"{structure.n_beads}, one per residue")
     G = weights.float() if weights.ndim == 2 else torch.nn.functional.one_hot(weights.long()).float()
     s, own = model_scatterers(structure), structure.residue_of_atom
     atoms = scatterers(structure, "atoms" if structure.n_atoms > 3*structure.n_beads else "beads")[0]
@@ -366,8 +420,13 @@ def refine_segments(structure:Structure, # placed, as from `dock`
     w, t = (torch.zeros(1, M, 3).requires_grad_() for _ in range(2))
     bent = lambda x, g: deform(x, g, w, t, pivots, min(3, M))
     for level in sorted({max(20., resolution), max(12., resolution), resolution}, reverse=True):
-        target = make_target(map, level); field = score_field(target, s); g = G[own[atoms]]
-        climb(lambda: field_score(field, bent(structure.xyz[atoms], g), s.electrons, target.pixel_size), [w, t], [level/150, level/20], steps)
+        target = make_target(map, level)
+        field = score_field(target, s)
+        g = G[own[atoms]]
+        climb(lambda: field_score(field, bent(structure.xyz[atoms], g), s.electrons, target.pixel_size), [w, t],
+              [level/150, level/20], steps)
     with torch.no_grad(): moved = replace(structure, xyz=bent(structure.xyz, G[own])[0])
-    table = pd.DataFrame(dict(residues=G.sum(0).round().long(), angle_deg=w.detach()[0].norm(dim=1).rad2deg(), shift_a=t.detach()[0].norm(dim=1))).rename_axis("segment")
+    table = pd.DataFrame(dict(
+        residues=G.sum(0).round().long(), angle_deg=w.detach()[0].norm(dim=1).rad2deg(),
+        shift_a=t.detach()[0].norm(dim=1))).rename_axis("segment")
     return moved, table

@@ -20,7 +20,7 @@ from .core import InputError, generator
 from .geometry import apply_rigid, superpose
 from .metrics import hinge_positions
 from .structure import Structure
-from .viewers import _colors, _finish, _label_array, _ticks, label_ranges
+from .plotting import finish_figure, label_array, label_ranges, residue_colors, residue_ticks
 
 # %% ../nbs/24_domains.ipynb #816f1537
 def image_pairs(n:int, # images
@@ -28,7 +28,8 @@ def image_pairs(n:int, # images
                 seed:int=0,
                ) -> tuple[Tensor, Tensor]: # two lists of images
     "Random pairs of different images; all of them if they are few."
-    if n < 2: raise InputError("relative motion", f"{n} structure", "two or more", "One structure does not move.")
+    if n < 2:
+        raise InputError("relative motion", f"{n} structure", "two or more", "One structure does not move.")
     if n*(n - 1)//2 <= most: return tuple(torch.triu_indices(n, n, 1))
     gen = generator(seed)
     i, step = torch.randint(n, (most,), generator=gen), torch.randint(1, n, (most,), generator=gen)
@@ -39,16 +40,18 @@ def body_sums(x:Tensor, # (P, R, 3) images i, Å
               body:Tensor, # (R,) body of each residue, from 0
              ) -> Tensor: # (M, P, 17): n, Σx, Σy, Σxyᵀ, Σ(x² + y²)
     "What the misfit of a body follows from; the sums of two bodies joined are the sum of theirs."
-    each = torch.cat([torch.ones_like(x[..., :1]), x, y, (x[..., :, None]*y[..., None, :]).flatten(-2), (x*x + y*y).sum(-1, keepdim=True)], -1)
+    each = torch.cat([torch.ones_like(x[..., :1]), x, y, (x[..., :, None]*y[..., None, :]).flatten(-2),
+                      (x*x + y*y).sum(-1, keepdim=True)], -1)
     return x.new_zeros(int(body.max()) + 1, len(x), 17).index_add_(0, body, each.transpose(0, 1))
 
 def rigid_misfit(sums:Tensor, # (..., P, 17)
-                ) -> Tensor: # (...) Å²: squared misfit of the best superposition, summed over the body's residues, mean over pairs
+) -> Tensor: # (...) Å²: squared misfit of the best superposition, summed over the body's residues, mean over pairs
     "E of a body."
     n, x, y, xy, square = sums.split([1, 3, 3, 9, 1], -1)
     H = xy.unflatten(-1, (3, 3)) - x[..., :, None]*y[..., None, :]/n[..., None]
     s, turn = torch.linalg.svdvals(H), torch.linalg.det(H).sign()
-    return ((square - ((x*x + y*y).sum(-1, keepdim=True))/n)[..., 0] - 2*(s[..., 0] + s[..., 1] + turn*s[..., 2])).clamp(min=0).mean(-1)
+    return ((square - ((x*x + y*y).sum(-1, keepdim=True))/n)[..., 0]
+            - 2*(s[..., 0] + s[..., 1] + turn*s[..., 2])).clamp(min=0).mean(-1)
 
 def _relative(sums, own, a, b):
     "d of the bodies a and b (K,), with their misfits known."
@@ -61,10 +64,12 @@ def structures_of(source, # (N, R, 3) structures, Å; or a run, which has `thinn
                   most:int=1000, # images of a run
                  ) -> tuple[Tensor, Tensor, Tensor]: # structures (N, R, 3), double, without skipped ones; labels (R,); the same counted from 0
     "What bodies are found from. Residues in no segment (-1) are one more body."
-    if hasattr(source, "thinned"): source, labels = source.coordinates(source.thinned(most)), source.segments if labels is None else labels
+    if hasattr(source, "thinned"):
+        source, labels = source.coordinates(source.thinned(most)), source.segments if labels is None else labels
     coords = torch.as_tensor(source).detach().cpu().double()
-    if coords.ndim != 3 or coords.shape[-1] != 3: raise InputError("structures", f"shape {tuple(coords.shape)}", "(N, R, 3)")
-    labels = torch.tensor(_label_array(labels, coords.shape[1]))
+    if coords.ndim != 3 or coords.shape[-1] != 3:
+        raise InputError("structures", f"shape {tuple(coords.shape)}", "(N, R, 3)")
+    labels = torch.tensor(label_array(labels, coords.shape[1]))
     coords = coords[coords.isfinite().flatten(1).all(1)]
     return coords - coords.mean((0, 1)), labels, labels.unique(return_inverse=True)[1]
 
@@ -87,7 +92,8 @@ def _all_relative(sums, own, names, kind):
 # %% ../nbs/24_domains.ipynb #f7b5d3d0
 ONE, TWO = 1.5, 3. # ratios up to which two bodies are one in any case, and from which on they are two
 NOISE = 0.75 # ratios below this are not told apart
-LEAST_A, LEAST_RESIDUES = 0.4, 10 # Å, as which motion within bodies counts at least; a smaller body is no domain by itself
+# Å, as which motion within bodies counts at least; a smaller body is no domain by itself
+LEAST_A, LEAST_RESIDUES = 0.4, 10
 
 @dataclass(frozen=True)
 class Merging:
@@ -103,7 +109,8 @@ class Merging:
 
     def steps(self, one:float=ONE, two:float=TWO) -> int: # joins to make
         "Up to the widest gap of ratios that begins below `two` and ends above `one`."
-        if not 0 <= one <= two: raise InputError("ratios one, two", (one, two), "two numbers, 0 <= one <= two")
+        if not 0 <= one <= two:
+            raise InputError("ratios one, two", (one, two), "two numbers, 0 <= one <= two")
         c = [0., *np.maximum.accumulate(self.ratio.numpy()).tolist(), two] # at the end, all is one body
         gaps = {k: c[k + 1]/max(c[k], NOISE) for k in range(len(c) - 1) if c[k] <= two and c[k + 1] >= one}
         return max(gaps, key=lambda k: (gaps[k], k))
@@ -113,7 +120,8 @@ class Merging:
            ) -> Tensor: # (R,) domain of each residue, the largest first
         "Domains."
         steps = self.steps(one, two) if n is None else len(self.between) + 1 - n
-        if not 0 <= steps <= len(self.between): raise InputError("Merging.cut, n", n, f"1 to {len(self.between) + 1} domains")
+        if not 0 <= steps <= len(self.between):
+            raise InputError("Merging.cut, n", n, f"1 to {len(self.between) + 1} domains")
         return by_size(self.at(steps))
 
     def at(self, steps:int) -> Tensor: # (R,)
@@ -141,7 +149,8 @@ def misfit_of(source, # structures, or a run
 def merge_tree(source, # (N, R, 3) structures, Å; or a run
                labels:Tensor|None=None, # (R,) segments; a run has its own
                pairs:int=300, # of images
-               misfit_a:float|None=None, # m, Å, by which structures are wrong within segments; None: what a run says, 0 for structures
+               # m, Å, by which structures are wrong within segments; None: what a run says, 0 for structures
+               misfit_a:float|None=None,
               ) -> Merging:
     "Join segments two by two, those with the lowest ratio first."
     coords, _, body = structures_of(source, labels)
@@ -158,13 +167,18 @@ def merge_tree(source, # (N, R, 3) structures, Å; or a run
     if M > 1: compare(*torch.tril_indices(M, M, -1))
     joined, steps, gone = [], [], set()
     for _ in range(M - 1):
-        k = int((d/w).nan_to_num(nan=torch.inf).argmin()); a, b = k//M, k % M
-        joined.append((a, b)); steps.append((float(d[a, b]), float(w[a, b]))); gone.add(a)
+        k = int((d/w).nan_to_num(nan=torch.inf).argmin())
+        a, b = k//M, k % M
+        joined.append((a, b))
+        steps.append((float(d[a, b]), float(w[a, b])))
+        gone.add(a)
         if not flaps[a, b]: sums[b] += sums[a]
         elif size[a] > size[b]: sums[b] = sums[a]
-        own[b] = rigid_misfit(sums[b]); size[b] = sums[b, 0, 0]
+        own[b] = rigid_misfit(sums[b])
+        size[b] = sums[b, 0, 0]
         d[a], d[:, a] = torch.inf, torch.inf
-        if rest := [m for m in range(M) if m != b and m not in gone]: compare(torch.tensor([max(m, b) for m in rest]), torch.tensor([min(m, b) for m in rest]))
+        if rest := [m for m in range(M) if m != b and m not in gone]:
+            compare(torch.tensor([max(m, b) for m in rest]), torch.tensor([min(m, b) for m in rest]))
     between, within = torch.tensor(steps).reshape(-1, 2).T
     return Merging(body, torch.tensor(joined).reshape(-1, 2), between, within)
 
@@ -183,22 +197,32 @@ def plot_merging(tree:Merging, # as from `merge_tree`
     "Domains at each step as bars along the chain, and the ratio of the next join."
     M, R = len(tree.between) + 1, len(tree.body)
     shown = min(M, 10)
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 0.28*shown + 1), dpi=70, layout="constrained", width_ratios=(3, 1), sharey=True)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 0.28*shown + 1), dpi=70, layout="constrained",
+                                      width_ratios=(3, 1), sharey=True)
     for n in range(1, shown + 1):
-        labels = by_size(tree.at(M - n)).numpy(); colors = _colors(labels)
-        for _, a, b in label_ranges(labels): left.barh(n, b - a, left=a, height=.8, color=colors[a], lw=0)
+        labels = by_size(tree.at(M - n)).numpy()
+        colors = residue_colors(labels)
+        for _, a, b in label_ranges(labels):
+            left.barh(n, b - a, left=a, height=.8, color=colors[a], lw=0)
         if n > 1: right.barh(n, float(tree.ratio[M - n]), height=.8, color="0.6")
-    right.axvspan(ONE, TWO, color="C3", alpha=.12, lw=0); right.axhline(M - tree.steps(), color="C3", lw=1.2); right.set_xlabel("ratio of the next join")
-    left.set_ylim(shown + .6, .4); left.set_yticks(range(1, shown + 1)); left.set_ylabel("domains"); left.set_xlim(0, R)
-    left.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, R)])); left.set_xlabel("residue" if structure is None or structure.residues.chain.nunique() == 1 else "chain")
-    return _finish(fig)
+    right.axvspan(ONE, TWO, color="C3", alpha=.12, lw=0)
+    right.axhline(M - tree.steps(), color="C3", lw=1.2)
+    right.set_xlabel("ratio of the next join")
+    left.set_ylim(shown + .6, .4)
+    left.set_yticks(range(1, shown + 1))
+    left.set_ylabel("domains")
+    left.set_xlim(0, R)
+    left.set_xticks(*zip(*[(i + .5, t) for i, t in residue_ticks(structure, R)]))
+    left.set_xlabel("residue" if structure is None or structure.residues.chain.nunique() == 1 else "chain")
+    return finish_figure(fig)
 
 # %% ../nbs/24_domains.ipynb #4ed02375
 def following(coords:Tensor, # (N, R, 3), Å
               domains:Tensor, # (R,) from 0
               pairs:int=300, # of images
              ) -> Tensor: # (D, R) Å
-    "How far each residue is from where each domain's rigid motion would carry it, root mean square over pairs of images."
+    """How far each residue is from where each domain's rigid motion would carry it, root mean square over pairs of
+    images."""
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     miss = lambda own: (apply_rigid(x, *superpose(x[:, own], y[:, own])) - y).square().sum(-1).mean(0).sqrt()
     return torch.stack([miss(domains == m) for m in range(int(domains.max()) + 1)])
@@ -211,7 +235,9 @@ def refine_borders(source, # (N, R, 3) structures, Å; or a run
                   ) -> Tensor: # (R,)
     "Move the borders of domains to the residues where the motion changes."
     coords, domains, _ = structures_of(source, domains)
-    if (domains < 0).any() or len(domains.unique()) != int(domains.max()) + 1: raise InputError("refine_borders, domains", f"labels {domains.unique().tolist()}", "0, 1, 2, …, as from merge_segments")
+    if (domains < 0).any() or len(domains.unique()) != int(domains.max()) + 1:
+        raise InputError("refine_borders, domains", f"labels {domains.unique().tolist()}",
+                         "0, 1, 2, …, as from merge_segments")
     for _ in range(rounds):
         squares, new = following(coords, domains, pairs).square(), domains.clone()
         edges = [0, *hinge_positions(domains).tolist(), len(domains)]
@@ -221,7 +247,8 @@ def refine_borders(source, # (N, R, 3) structures, Å; or a run
             cost = (squares[a] - squares[b])[low:high].cumsum(0)
             k = low + int(torch.cat([cost.new_zeros(1), cost]).argmin())
             new[low:k], new[k:high] = a, b
-        if torch.equal(new, domains) or len(new.unique()) < len(domains.unique()): break # nothing to do, or two borders met
+        # nothing to do, or two borders met
+        if torch.equal(new, domains) or len(new.unique()) < len(domains.unique()): break
         domains = new
     return domains
 
@@ -234,12 +261,14 @@ def residue_ranges(structure:Structure,
                    rows, # (R,) mask, or indices
                   ) -> str: # "A:1-29,60-121 B:5-80"
     "Residues as a selection."
-    mask = np.zeros(structure.n_beads, bool); mask[np.asarray(rows)] = True
+    mask = np.zeros(structure.n_beads, bool)
+    mask[np.asarray(rows)] = True
     table = structure.residues
     name = [f"{n}{i}" for n, i in zip(table.residue_number, table.insertion_code)]
     chain, found = pd.factorize(table.chain)[0], {}
     for inside, a, b in label_ranges(np.where(mask, chain, -1)):
-        if inside >= 0: found.setdefault(table.chain.iloc[a], []).append(name[a] if b == a + 1 else f"{name[a]}-{name[b - 1]}")
+        if inside >= 0:
+            found.setdefault(table.chain.iloc[a], []).append(name[a] if b == a + 1 else f"{name[a]}-{name[b - 1]}")
     return " ".join(f"{c}:{','.join(ranges)}" for c, ranges in found.items())
 
 @dataclass(frozen=True)
@@ -249,8 +278,12 @@ class Domains:
     structure:Structure # whose residues they are
     merging:Merging # how they came about
     between:pd.DataFrame # (D, D) relative motion, Å, root mean square over pairs of images
-    table:pd.DataFrame # a row for each domain: residues (selection), n, within_a, between_a and turn_deg (against domain 0)
-    borders:pd.DataFrame # a row for each border within a chain: index and residue at which a new domain begins, before, after (domains), first, last (where it may begin), n_open (how many residues more that is), sharp (share of the turn that happens next to it: 1 for a hinge, NaN where little turns)
+    # a row for each domain: residues (selection), n, within_a, between_a and turn_deg (against domain 0)
+    table:pd.DataFrame
+    # a row for each border within a chain: index and residue at which a new domain begins, before, after (domains),
+    # first, last (where it may begin), n_open (how many residues more that is), sharp (share of the turn that happens
+    # next to it: 1 for a hinge, NaN where little turns)
+    borders:pd.DataFrame
 
     def __len__(self): return len(self.table)
 
@@ -261,16 +294,25 @@ class Domains:
         if len(self) == 1:
             if len(self.merging.between) == 0: return "One segment, one rigid body."
             k = int(self.merging.ratio.argmax())
-            return f"One rigid body: no two parts of it move against each other by more than they bend or are uncertain by themselves ({self.merging.between[k]:.2g} Å at most, {self.merging.ratio[k]:.2g} times what is within)."
+            return ("One rigid body: no two parts of it move against each other by more than they bend or are "
+                    f"uncertain by themselves ({self.merging.between[k]:.2g} Å at most, "
+                    f"{self.merging.ratio[k]:.2g} times what is within).")
         lines = [f"{len(self)} domains (motions: between two images, root mean square)."]
         for k, row in enumerate(t.itertuples()):
             moves = "" if k == 0 else f", moves {row.between_a:.3g} Å and {row.turn_deg:.2g}° against domain 0"
-            lines.append(f"Domain {k}, {row.residues} ({row.n} residues){moves}; within it {round(row.within_a, 2):.2g} Å.")
-        if len(self.borders): lines.append("A new domain begins at " + ", ".join(f"{r.residue} ({r.first} to {r.last})" if r.n_open else r.residue for r in self.borders.itertuples()) + ".")
-        if bends := [f"{r.residue} ({r.sharp:.0%})" for r in self.borders.itertuples() if r.sharp < GRADUAL]: lines.append(f"It bends rather than hinges at {', '.join(bends)}: the halves of two domains next to the border turn by so much of what the other halves do.")
+            lines.append(f"Domain {k}, {row.residues} ({row.n} residues){moves}; "
+                         f"within it {round(row.within_a, 2):.2g} Å.")
+        if len(self.borders):
+            lines.append("A new domain begins at " + ", ".join(
+                f"{r.residue} ({r.first} to {r.last})" if r.n_open else r.residue
+                for r in self.borders.itertuples()) + ".")
+        if bends := [f"{r.residue} ({r.sharp:.0%})" for r in self.borders.itertuples() if r.sharp < GRADUAL]:
+            lines.append(f"It bends rather than hinges at {', '.join(bends)}: the halves of two domains next to the "
+                         "border turn by so much of what the other halves do.")
         if chains.nunique() > 1:
             of = {c: self.labels[torch.tensor((chains == c).tolist())].unique().tolist() for c in chains.unique()}
-            lines += [f"Nothing moves within chain {c}: it belongs to domain {d[0]}." for c, d in of.items() if len(d) == 1]
+            lines += [f"Nothing moves within chain {c}: it belongs to domain {d[0]}."
+                      for c, d in of.items() if len(d) == 1]
         return "\n".join(lines)
 
     def __repr__(self): return self.summary
@@ -286,18 +328,22 @@ def without_islands(labels:Tensor, # (R,) domains
         for k in sorted(range(len(runs)), key=lambda k: runs[k][2] - runs[k][1]):
             _, a, b = runs[k]
             beside = [(c, d) for _, c, d in (runs[k - 1:k] if k else []) + runs[k + 1:k + 2] if chain[c] == chain[a]]
-            if b - a < least and beside: labels[a:b] = labels[max(beside, key=lambda r: r[1] - r[0])[0]]; break
+            if b - a < least and beside:
+                labels[a:b] = labels[max(beside, key=lambda r: r[1] - r[0])[0]]
+                break
         else: return by_size(labels)
 
 def _open_borders(squares, labels, base, chain): # (D, R) Å², (R,), (D,) Å², (R,)
     "For each border within a chain: index, and first and last index where it may be."
     labels, chain, out = labels.tolist(), list(chain), []
-    edges = [0, *(r for r in range(1, len(labels)) if labels[r] != labels[r - 1] or chain[r] != chain[r - 1]), len(labels)]
+    edges = [0, *(r for r in range(1, len(labels)) if labels[r] != labels[r - 1] or chain[r] != chain[r - 1]),
+             len(labels)]
     for before, at, after in zip(edges, edges[1:], edges[2:]):
         a, b = labels[at - 1], labels[at]
         if a == b or chain[at - 1] != chain[at]: continue
         dear = ((1 + SLACK)**2 - 1)*float(base[a] + base[b])
-        left, right = (squares[b] - squares[a])[before + 1:at].flip(0).cumsum(0), (squares[a] - squares[b])[at:after - 1].cumsum(0)
+        left, right = ((squares[b] - squares[a])[before + 1:at].flip(0).cumsum(0),
+                       (squares[a] - squares[b])[at:after - 1].cumsum(0))
         run = lambda cost: int((cost < dear).long().cumprod(0).sum())
         out.append((at, at - run(left), at + run(right)))
     return out
@@ -310,8 +356,9 @@ def border_sharpness(coords:Tensor, # (N, R, 3), Å
                      domains:Tensor, # (R,)
                      at:int, # residue at which a new domain begins
                      pairs:int=300, # of images
-                    ) -> float: # about 1 for a hinge, 1/3 for an even bend; NaN if the outer halves turn by less than `LEAST_TURN`
-    "Of the turn of two domains against each other: that of the halves next to the border, over that of the other halves."
+) -> float: # about 1 for a hinge, 1/3 for an even bend; NaN if the outer halves turn by less than `LEAST_TURN`
+    """Of the turn of two domains against each other: that of the halves next to the border, over that of the other
+    halves."""
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     middle = coords.mean(0)
     away, halves = (middle - middle[at - 1:at + 1].mean(0)).norm(dim=-1), []
@@ -342,14 +389,23 @@ def find_domains(source, # (N, R, 3) structures, Å; or a run
     while refine and len(found.unique()) < last: # pieces whose borders were wrong may be one body once they are right
         last = len(found.unique())
         found = without_islands(refine_borders(coords, found, pairs=pairs), structure.residues.chain)
-        if n is None and (again := merge_tree(coords, found, pairs, m)).steps(): tree, found = again, without_islands(again.cut(), structure.residues.chain)
+        if n is None and (again := merge_tree(coords, found, pairs, m)).steps():
+            tree, found = again, without_islands(again.cut(), structure.residues.chain)
     D = int(found.max()) + 1
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     size, sums = torch.bincount(found), body_sums(x, y, found)
     E = rigid_misfit(sums)
     turn = [superpose(x[:, found == k], y[:, found == k])[0] for k in range(D)]
     between = _all_relative(sums, E, list(range(D)), "domain")
-    table = pd.DataFrame([dict(residues=residue_ranges(structure, (found == k).numpy()), n=int(size[k]), within_a=float((E[k]/size[k]).clamp(min=2*m**2).sqrt()), between_a=float(between.iloc[0, k]), turn_deg=_angle(turn[0], turn[k])) for k in range(D)]).rename_axis("domain")
+    table = pd.DataFrame([dict(residues=residue_ranges(structure, (found == k).numpy()), n=int(size[k]),
+                               within_a=float((E[k]/size[k]).clamp(min=2*m**2).sqrt()),
+                               between_a=float(between.iloc[0, k]), turn_deg=_angle(turn[0], turn[k]))
+                          for k in range(D)]).rename_axis("domain")
     base, name = torch.maximum(E, size*max(2*m**2, LEAST_A**2)), structure.labels
-    rows = [dict(index=at, residue=name[at], before=int(found[at - 1]), after=int(found[at]), first=name[low], last=name[high], n_open=high - low, sharp=border_sharpness(coords, found, at, pairs)) for at, low, high in (_open_borders(following(coords, found, pairs).square(), found, base, structure.residues.chain) if D > 1 else ())]
-    return Domains(found, structure, tree, between, table, pd.DataFrame(rows, columns=["index", "residue", "before", "after", "first", "last", "n_open", "sharp"]))
+    rows = [dict(index=at, residue=name[at], before=int(found[at - 1]), after=int(found[at]),
+                 first=name[low], last=name[high], n_open=high - low,
+                 sharp=border_sharpness(coords, found, at, pairs))
+            for at, low, high in (_open_borders(following(coords, found, pairs).square(), found, base,
+                                                structure.residues.chain) if D > 1 else ())]
+    return Domains(found, structure, tree, between, table, pd.DataFrame(rows, columns=[
+        "index", "residue", "before", "after", "first", "last", "n_open", "sharp"]))

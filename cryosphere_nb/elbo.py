@@ -38,7 +38,8 @@ def positive(x:Tensor, # any real number
 def positive_inverse(y:Tensor, # above 0
                     ) -> Tensor:
     "The x for which `positive(x)` is y."
-    if not (y > 0).all(): raise InputError("positive_inverse", f"a smallest value of {y.min().item():g}", "values above 0")
+    if not (y > 0).all():
+        raise InputError("positive_inverse", f"a smallest value of {y.min().item():g}", "values above 0")
     return torch.where(y > 1, y - 1, y.clamp(max=1).log())
 
 # %% ../nbs/11_elbo.ipynb #8db98fc5
@@ -69,9 +70,12 @@ def sample_normal(mean:Tensor, # (...)
 
 # %% ../nbs/11_elbo.ipynb #1f7ad965
 def matching_kl_weight(correlation, # mean cosine between images and predictions, in (0, 1); float or Tensor
-                       n:int, # number of independent values compared per image: pixels, or those the mask and band limit leave
+                       # number of independent values compared per image: pixels, or those the mask and band limit leave
+                       n:int,
                       ): # float or Tensor
     "The KL weight with which the correlation loss (eq. 7) is the ELBO to first order: (1 - c²)/(n c)."
     c = torch.as_tensor(correlation)
-    if not ((c > 0) & (c < 1)).all(): raise InputError("matching_kl_weight, correlation", f"{correlation}", "a correlation above 0 and below 1", "Images that do not correlate with the model carry no signal to weigh.")
+    if not ((c > 0) & (c < 1)).all():
+        raise InputError("matching_kl_weight, correlation", f"{correlation}", "a correlation above 0 and below 1",
+                         "Images that do not correlate with the model carry no signal to weigh.")
     return (1 - correlation**2)/(n*correlation)

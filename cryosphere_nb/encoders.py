@@ -46,7 +46,8 @@ class MLPEncoder(nn.Module):
         super().__init__()
         self.D, self.box = D, min(box or D, D)
         widths = [self.box**2, *hidden]
-        self.body = nn.Sequential(nn.Flatten(), *(layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.LeakyReLU(0.1))))
+        self.body = nn.Sequential(nn.Flatten(), *(layer for a, b in zip(widths, widths[1:])
+                                                  for layer in (nn.Linear(a, b), nn.LeakyReLU(0.1))))
         self.head = GaussianHead(widths[-1], n_latent)
 
     def shrink(self, images):
@@ -55,7 +56,9 @@ class MLPEncoder(nn.Module):
 
     def forward(self, batch:Batch) -> tuple[Tensor, Tensor]: # mean (B, L), std (B, L)
         "Posterior of every image of the batch."
-        if batch.D != self.D: raise InputError("batch", f"images of {batch.D} pixels", f"{self.D} pixels, the box this encoder was made for")
+        if batch.D != self.D:
+            raise InputError("batch", f"images of {batch.D} pixels",
+                             f"{self.D} pixels, the box this encoder was made for")
         return self.head(self.body(self.shrink(batch.images)))
 
 # %% ../nbs/30_encoders.ipynb #d1a0b71b
@@ -71,7 +74,9 @@ class TableEncoder(nn.Module):
     def forward(self, batch:Batch) -> tuple[Tensor, Tensor]: # mean (B, L), std (B, L)
         "The rows of the images of the batch."
         i = batch.indices
-        if len(i) and int(i.max()) >= len(self.mean): raise InputError("batch.indices", int(i.max()), f"0 to {len(self.mean) - 1}: a table knows only the images it was trained on")
+        if len(i) and int(i.max()) >= len(self.mean):
+            raise InputError("batch.indices", int(i.max()),
+                             f"0 to {len(self.mean) - 1}: a table knows only the images it was trained on")
         return self.mean[i], positive(self.raw_std[i]) + 1e-4
 
 # %% ../nbs/30_encoders.ipynb #20887c55
@@ -117,7 +122,8 @@ def n_score_features(n_blocks:int, # M
     return n_levels*2*(6*n_blocks + 1) + 9
 
 class ScoreEncoder(nn.Module):
-    "A small network on standardised score features; `noise` and `resolutions` are those the features were computed with."
+    """A small network on standardised score features; `noise` and `resolutions` are those the features were computed
+    with."""
     def __init__(self,
                  n_features:int, # F
                  n_latent:int, # L
@@ -127,17 +133,22 @@ class ScoreEncoder(nn.Module):
         widths = [n_features, *hidden]
         self.noise = NoiseModel(D)
         self.register_buffer("resolutions", torch.zeros(SCORE_LEVELS))
-        self.register_buffer("centre", torch.zeros(n_features)); self.register_buffer("spread", torch.ones(n_features))
-        self.body = nn.Sequential(*(layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.LeakyReLU(0.1))))
+        self.register_buffer("centre", torch.zeros(n_features))
+        self.register_buffer("spread", torch.ones(n_features))
+        self.body = nn.Sequential(*(layer for a, b in zip(widths, widths[1:])
+                                    for layer in (nn.Linear(a, b), nn.LeakyReLU(0.1))))
         self.head = GaussianHead(widths[-1], n_latent)
 
     def standardise(self, features:Tensor): # (N, F) of the training images
         "Take mean and spread from these features."
-        self.centre.copy_(features.mean(0)); self.spread.copy_(features.std(0).clamp(min=1e-9) if len(features) > 1 else torch.ones_like(self.spread))
+        self.centre.copy_(features.mean(0))
+        self.spread.copy_(features.std(0).clamp(min=1e-9) if len(features) > 1 else torch.ones_like(self.spread))
 
     def forward(self, batch:Batch) -> tuple[Tensor, Tensor]: # mean (B, L), std (B, L)
         "Posterior of every image of the batch."
-        if batch.features is None: raise InputError("batch.features", "nothing", f"{len(self.centre)} score features per image", "Compute them with `score_features`.")
+        if batch.features is None:
+            raise InputError("batch.features", "nothing", f"{len(self.centre)} score features per image",
+                             "Compute them with `score_features`.")
         return self.head(self.body(((batch.features - self.centre)/self.spread).clamp(-10, 10)))
 
 # %% ../nbs/30_encoders.ipynb #a7c5bad8
@@ -145,17 +156,22 @@ ENCODERS = {}
 
 def register_encoder(name:str): # the name used in `fit` and in config files
     "Decorator: make an encoder available by name. The function takes `n_images, D, n_features, n_latent, hidden, box`."
-    def add(make): ENCODERS[name] = make; return make
+    def add(make):
+        ENCODERS[name] = make
+        return make
     return add
 
 @register_encoder("mlp")
-def make_mlp(n_images, D, n_features, n_latent, hidden, box): return MLPEncoder(D, n_latent, hidden, box)
+def make_mlp(n_images, D, n_features, n_latent, hidden, box):
+    return MLPEncoder(D, n_latent, hidden, box)
 
 @register_encoder("score")
-def make_score(n_images, D, n_features, n_latent, hidden, box): return ScoreEncoder(n_features, n_latent, D, hidden)
+def make_score(n_images, D, n_features, n_latent, hidden, box):
+    return ScoreEncoder(n_features, n_latent, D, hidden)
 
 @register_encoder("table")
-def make_table(n_images, D, n_features, n_latent, hidden, box): return TableEncoder(n_images, n_latent)
+def make_table(n_images, D, n_features, n_latent, hidden, box):
+    return TableEncoder(n_images, n_latent)
 
 def make_encoder(name:str, # "score", "mlp", "table", or a registered name
                  n_images:int, # N
@@ -167,4 +183,5 @@ def make_encoder(name:str, # "score", "mlp", "table", or a registered name
                 ) -> nn.Module: # (batch) -> mean, std
     "The encoder called `name`."
     if name not in ENCODERS: raise InputError("encoder", repr(name), nearest(name, ENCODERS))
-    return ENCODERS[name](n_images=n_images, D=D, n_features=n_features, n_latent=n_latent, hidden=tuple(hidden), box=box)
+    return ENCODERS[name](n_images=n_images, D=D, n_features=n_features, n_latent=n_latent, hidden=tuple(hidden),
+                          box=box)

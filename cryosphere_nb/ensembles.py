@@ -19,13 +19,13 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from .analysis import Traversal, _check_output, latent_axes, residue_motion, traverse
+from .analysis import Traversal, check_output, latent_axes, residue_motion, traverse
 from .core import InputError, file_name, write_atomic, write_csv
 from .particles import refuse_overwrite, star_blocks
 from .star import write_star_text
 from .structure import Structure, save_structure
 from .train import used_rows
-from .viewers import GREY, label_ranges, segment_colors, thin_frames
+from .plotting import GREY, label_ranges, segment_colors, thin_frames
 
 # %% ../nbs/43_ensembles.ipynb #90b9f5a1
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def _state(points, used, what, name):
     "The image that stands for a state."
     rows = torch.as_tensor(what)
     rows = torch.atleast_1d(rows.nonzero().flatten() if rows.dtype == torch.bool and len(rows) == len(points) else rows)
-    if rows.dtype == torch.bool or rows.is_floating_point() or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(points)): raise InputError(f"path_between, {name}", repr(what), f"an image, images, or a mask of {len(points)}")
+    if (rows.dtype == torch.bool or rows.is_floating_point()
+            or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(points))):
+        raise InputError(f"path_between, {name}", repr(what), f"an image, images, or a mask of {len(points)}")
     rows = rows[torch.isin(rows, used)]
     if len(rows) == 0: raise InputError(f"path_between, {name}", "no image with a latent", "at least one")
     return typical(points, rows)
@@ -61,7 +63,8 @@ def neighbour_graph(points:np.ndarray, # (n, K)
     while True:
         pieces, piece = connected_components(graph, directed=False)
         if pieces == 1: return graph.maximum(graph.T)
-        inside = np.flatnonzero(piece == np.bincount(piece).argmin()); outside = np.flatnonzero(piece != piece[inside[0]])
+        inside = np.flatnonzero(piece == np.bincount(piece).argmin())
+        outside = np.flatnonzero(piece != piece[inside[0]])
         d, near = cKDTree(points[outside]).query(points[inside])
         at = d.argmin()
         graph = graph.maximum(link([inside[at]], [outside[near[at]]], d[at:at + 1]))
@@ -75,10 +78,13 @@ def path_between(latents:Tensor, # (N, L); rows of skipped images are NaN
                  most:int=5000, # images in the graph
                 ) -> ImagePath:
     "Walk from one state to another over images, where they are dense."
-    if n < 2 or k < 1: raise InputError("path_between, n and k", f"{n} and {k}", "two frames or more, one neighbour or more")
+    if n < 2 or k < 1:
+        raise InputError("path_between, n and k", f"{n} and {k}", "two frames or more, one neighbour or more")
     used = used_rows(latents)
     points = (torch.as_tensor(latents) if features is None else torch.as_tensor(features)).detach().cpu().double()
-    if points.ndim != 2 or len(points) != len(latents) or not points[used].isfinite().all(): raise InputError("path_between, features", f"shape {tuple(points.shape)}, or rows that are not finite", f"({len(latents)}, K), finite where latents are")
+    if points.ndim != 2 or len(points) != len(latents) or not points[used].isfinite().all():
+        raise InputError("path_between, features", f"shape {tuple(points.shape)}, or rows that are not finite",
+                         f"({len(latents)}, K), finite where latents are")
     a, b = _state(points, used, start, "start"), _state(points, used, end, "end")
     nodes = torch.cat([used[thin_frames(len(used), most)], torch.tensor([a, b])]).unique()
     place = {int(i): p for p, i in enumerate(nodes)}
@@ -91,14 +97,16 @@ def path_between(latents:Tensor, # (N, L); rows of skipped images are NaN
     x = points[images]
     hops = (x[1:] - x[:-1]).norm(dim=1)
     count = torch.bincount(torch.from_numpy(cKDTree(x.numpy()).query(points[used].numpy())[1]), minlength=len(images))
-    return ImagePath(torch.as_tensor(latents)[images].detach().cpu(), images, torch.cat([hops.new_zeros(1), hops.cumsum(0)]), count, -1, hops)
+    return ImagePath(torch.as_tensor(latents)[images].detach().cpu(), images,
+                     torch.cat([hops.new_zeros(1), hops.cumsum(0)]), count, -1, hops)
 
 def _evenly(points, n):
     "Indices of at most n points, spread evenly along a way; first and last included."
     if len(points) <= n: return torch.arange(len(points))
     along = torch.cat([points.new_zeros(1), (points[1:] - points[:-1]).norm(dim=1).cumsum(0)])
     wanted = torch.linspace(0, 1, n).to(along)*along[-1]
-    return torch.tensor(sorted({0, len(points) - 1, *(along[None] - wanted[:, None]).abs().argmin(1).tolist()}))[:n] if n > 2 else torch.tensor([0, len(points) - 1])
+    return (torch.tensor(sorted({0, len(points) - 1, *(along[None] - wanted[:, None]).abs().argmin(1).tolist()}))[:n]
+            if n > 2 else torch.tensor([0, len(points) - 1]))
 
 # %% ../nbs/43_ensembles.ipynb #8e3410eb
 @dataclass(frozen=True)
@@ -126,7 +134,8 @@ def cluster_images(latents:Tensor, # (N, L); rows of skipped images are NaN
     used = used_rows(latents)
     points = (torch.as_tensor(latents) if features is None else torch.as_tensor(features)).detach().cpu().double()
     distinct = len(points[used].unique(dim=0))
-    if not 1 <= k <= distinct: raise InputError("cluster_images, k", k, f"1 to {distinct}, the number of different latents")
+    if not 1 <= k <= distinct:
+        raise InputError("cluster_images, k", k, f"1 to {distinct}, the number of different latents")
     found = torch.from_numpy(KMeans(k, n_init=4, random_state=seed).fit(points[used].numpy()).labels_).long()
     axis = latent_axes(points).coordinates(points)[used, 0]
     order = torch.stack([axis[found == c].mean() for c in range(k)]).argsort()
@@ -147,16 +156,20 @@ def image_frames(run, # finished run
 def _check_images(run, rows):
     "Rows of images that have a latent."
     rows = torch.atleast_1d(torch.as_tensor(rows))
-    if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(run): raise InputError("structures of images", f"images {int(rows.min())} to {int(rows.max())}", f"0 to {len(run) - 1}")
+    if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(run):
+        raise InputError("structures of images", f"images {int(rows.min())} to {int(rows.max())}",
+                         f"0 to {len(run) - 1}")
     gone = rows[~run.latents[rows].isfinite().all(1)]
-    if len(gone): raise InputError("structures of images", f"image {int(gone[0])}, which was skipped", "images with a latent")
+    if len(gone):
+        raise InputError("structures of images", f"image {int(gone[0])}, which was skipped", "images with a latent")
     return rows
 
 def topology_path(path, # of a trajectory
                   structure:Structure, # its atoms
                   b_factors=None, # that go with them
                  ) -> Path: # of a file that is never the trajectory, nor a movie of its name
-    "Where the topology of a trajectory goes: `walk_topology.pdb` for `walk.xtc`; `.cif` if the PDB format cannot hold it."
+    """Where the topology of a trajectory goes: `walk_topology.pdb` for `walk.xtc`;
+    `.cif` if the PDB format cannot hold it."""
     with tempfile.TemporaryDirectory() as tmp: # the writer knows what fits
         try: ending = save_structure(structure, Path(tmp)/"fits.pdb", b_factors=b_factors).suffix
         except InputError: ending = ".cif"
@@ -177,7 +190,8 @@ def write_structures(structure:Structure, # nominal model
     "Write structures as a multi-model file, or as a trajectory with its topology."
     path = Path(path)
     pieces = [frames] if isinstance(frames, (Tensor, np.ndarray)) else frames
-    if path.suffix.lower() not in TRAJECTORIES: return [save_structure(structure, path, torch.cat([torch.as_tensor(p) for p in pieces]), b_factors, overwrite)]
+    if path.suffix.lower() not in TRAJECTORIES:
+        return [save_structure(structure, path, torch.cat([torch.as_tensor(p) for p in pieces]), b_factors, overwrite)]
     top = topology_path(path, structure, b_factors)
     _distinct([path, top], "write_structures")
     for file in path, top: refuse_overwrite(file, overwrite)
@@ -187,16 +201,23 @@ def write_structures(structure:Structure, # nominal model
 def _write_trajectory(structure, pieces, path):
     "Stream frames into an XTC or DCD file."
     try: import MDAnalysis
-    except ImportError: raise InputError(path, "no MDAnalysis installed", "MDAnalysis to write trajectories", "pip install MDAnalysis, or write .cif") from None
+    except ImportError:
+        raise InputError(path, "no MDAnalysis installed", "MDAnalysis to write trajectories",
+                         "pip install MDAnalysis, or write .cif") from None
     atoms, n = MDAnalysis.Universe.empty(structure.n_atoms, trajectory=True).atoms, 0
     with write_atomic(path) as tmp, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No dimensions set") # particles have no unit cell
         with MDAnalysis.Writer(str(tmp), structure.n_atoms) as w:
             for piece in pieces:
                 x = np.asarray(torch.as_tensor(piece).detach().cpu(), np.float32)
-                if x.ndim != 3 or x.shape[1:] != (structure.n_atoms, 3): raise InputError("write_structures, frames", f"shape {x.shape}", f"(F, {structure.n_atoms}, 3): all atoms, not beads")
-                if not np.isfinite(x).all(): raise InputError("write_structures, frames", "numbers that are not finite", "positions in Å")
-                for atoms.positions in x: w.write(atoms); n += 1
+                if x.ndim != 3 or x.shape[1:] != (structure.n_atoms, 3):
+                    raise InputError("write_structures, frames", f"shape {x.shape}",
+                                     f"(F, {structure.n_atoms}, 3): all atoms, not beads")
+                if not np.isfinite(x).all():
+                    raise InputError("write_structures, frames", "numbers that are not finite", "positions in Å")
+                for atoms.positions in x:
+                    w.write(atoms)
+                    n += 1
         if n == 0: raise InputError("write_structures, frames", "no structure", "at least one")
 
 # %% ../nbs/43_ensembles.ipynb #915eac64
@@ -206,7 +227,8 @@ def residue_fluctuation(run, # finished run
                        ) -> Tensor: # (R,) Å
     "RMSF of each residue over the structures of some images, given the decoder: its own error is not in it."
     rows = used_rows(run.latents) if rows is None else torch.as_tensor(rows)
-    return torch.tensor(residue_motion(run.coordinates(rows[thin_frames(len(rows), most)]), run.nominal.beads).rmsf.to_numpy())
+    return torch.tensor(residue_motion(
+        run.coordinates(rows[thin_frames(len(rows), most)]), run.nominal.beads).rmsf.to_numpy())
 
 def residue_shift(beads:Tensor, # (R, 3), or (F, R, 3) for several structures, Å
                   nominal:Tensor, # (R, 3) Å
@@ -233,13 +255,17 @@ def _chain_specs(chain):
 def residue_specs(structure:Structure,
                   labels:Tensor, # (R,) segment of each residue, -1 for none
                  ) -> dict: # label -> list of ChimeraX specifications such as "/A:1-29,60-121", one per chain
-    "Which residues of the file belong to each segment; carried ones with the residue they move with. Names that cannot stand in a command are left out."
+    """Which residues of the file belong to each segment; carried ones with the residue they move with.
+
+    Names that cannot stand in a command are left out."""
     table = _residue_table(structure, labels)
     specs = {int(label): [] for label in sorted(table.label.unique())}
     for (label, chain), rows in table[_sayable(table)].groupby(["label", "chain"], sort=False):
-        plain, inserted = rows.residue_number[rows.insertion_code == ""].sort_values().unique(), rows[rows.insertion_code != ""]
+        plain, inserted = (rows.residue_number[rows.insertion_code == ""].sort_values().unique(),
+                           rows[rows.insertion_code != ""])
         runs = [plain[a:b] for _, a, b in label_ranges(plain - np.arange(len(plain)))] if len(plain) else []
-        parts = [f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs] + [f"{n}{i}" for n, i in zip(inserted.residue_number, inserted.insertion_code)]
+        parts = ([f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs]
+                 + [f"{n}{i}" for n, i in zip(inserted.residue_number, inserted.insertion_code)])
         before, after = _chain_specs(chain)
         specs[int(label)].append(f"{before}:{','.join(parts)}{after}")
     return specs
@@ -247,7 +273,9 @@ def residue_specs(structure:Structure,
 def chimerax_file(path) -> str:
     "The name of a file as a word of a ChimeraX command."
     name = Path(path).as_posix()
-    if '"' in name or not name.isprintable(): raise InputError("chimerax_script, name of a file", repr(name), "no quotation marks, no line feeds", "ChimeraX could not be told to open it.")
+    if '"' in name or not name.isprintable():
+        raise InputError("chimerax_script, name of a file", repr(name), "no quotation marks, no line feeds",
+                         "ChimeraX could not be told to open it.")
     return name if re.fullmatch("[A-Za-z0-9_./+-]+", name) else '"' + name.replace("\\", "\\\\") + '"'
 
 def _color_lines(structure, labels, models):
@@ -256,7 +284,8 @@ def _color_lines(structure, labels, models):
     every = [(label, spec) for label, found in specs.items() for spec in found]
     every.sort(key=lambda pair: pair[1].startswith("/") or "::" in pair[1])
     table = _residue_table(structure, labels)
-    silent = [f"# chain {file_name(c)}: names of residues that cannot stand in a command, and keep their colour: {n}" for c, n in table[~_sayable(table)].groupby("chain", sort=False).size().items()]
+    silent = [f"# chain {file_name(c)}: names of residues that cannot stand in a command, and keep their colour: {n}"
+              for c, n in table[~_sayable(table)].groupby("chain", sort=False).size().items()]
     return silent + [f"color {model}{spec} {palette[max(label, -1)]}" for model in models for label, spec in every]
 
 def chimerax_script(structure:Structure, # nominal model
@@ -269,16 +298,19 @@ def chimerax_script(structure:Structure, # nominal model
                     frames:int=20, # of the morph, between two structures
                    ) -> str: # text of a .cxc file
     "A ChimeraX script that shows an ensemble."
-    names = {what: chimerax_file(name) for what, name in dict(walk=walk, states=states, map=map).items() if name is not None}
+    names = {what: chimerax_file(name)
+             for what, name in dict(walk=walk, states=states, map=map).items() if name is not None}
     if not names: raise InputError("chimerax_script", "no file to show", "walk, states or map")
     number = {what: k for k, what in enumerate(names, 1)}
-    lines = ["# ChimeraX script, for an empty session", "set bgColor white", *(f"open {name}" for name in names.values())]
+    lines = ["# ChimeraX script, for an empty session", "set bgColor white",
+             *(f"open {name}" for name in names.values())]
     lines += _color_lines(structure, labels, [f"#{number[what]}" for what in ("walk", "states") if what in number])
     lines += ["hide atoms", "cartoon", "lighting soft"]
     if "states" in number:
         lines += [f"# #{number['states']}.{c}: {w:.1%} of the images" for c, w in enumerate(weights, 1)]
         if "walk" in number: lines += [f"hide #{number['states']} models"]
-    if "walk" in number and n_walk > 1: lines += [f"morph #{number['walk']}.1-{n_walk} same true frames {frames}"]
+    if "walk" in number and n_walk > 1:
+        lines += [f"morph #{number['walk']}.1-{n_walk} same true frames {frames}"]
     if "map" in number: lines += [f"transparency #{number['map']} 70"]
     return "\n".join([*lines, "view", ""])
 
@@ -293,8 +325,10 @@ def split_star(path, # star file
     n, files = len(particles.table), {Path(file): np.asarray(torch.as_tensor(rows)) for file, rows in groups.items()}
     for file, rows in files.items():
         refuse_overwrite(file, overwrite, [path])
-        if len(rows) and not 0 <= rows.min() <= rows.max() < n: raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {n - 1}, the rows of {path}")
-    for file, rows in files.items(): write_star_text(file, [b.take(rows) if b is particles else b for b in blocks])
+        if len(rows) and not 0 <= rows.min() <= rows.max() < n:
+            raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {n - 1}, the rows of {path}")
+    for file, rows in files.items():
+        write_star_text(file, [b.take(rows) if b is particles else b for b in blocks])
     return list(files)
 
 # %% ../nbs/43_ensembles.ipynb #8ee9cb1f
@@ -310,32 +344,48 @@ def write_ensemble(run, # finished run
                    overwrite:bool=False, # replace existing files?
                   ) -> dict: # what -> path, or list of paths
     "Write clusters, a walk, their particles and a ChimeraX script into a folder."
-    if trajectory not in (None, "xtc", "dcd"): raise InputError("write_ensemble, trajectory", repr(trajectory), "'xtc', 'dcd' or None")
+    if trajectory not in (None, "xtc", "dcd"):
+        raise InputError("write_ensemble, trajectory", repr(trajectory), "'xtc', 'dcd' or None")
     folder, s = Path(folder), run.nominal
     clusters = cluster_images(run.latents, n_clusters) if clusters is None else clusters
     walk = traverse(run.latents) if walk is None else walk
     star = run.folder/"particles.star" if star is None else Path(star)
     K, named = len(clusters), lambda end: [folder/f"cluster_{c:02d}.{end}" for c in range(1, len(clusters) + 1)]
-    files = dict(states=folder/"ensemble.cif", table=folder/"ensemble.csv", clusters=named("cif"), stars=named("star"), walk=folder/"walk.cif", walk_table=folder/"walk.csv", script=folder/"ensemble.cxc")
-    if trajectory: files["trajectory"] = folder/f"{'walk' if images is None else 'images'}.{trajectory}"; files["topology"] = topology_path(files["trajectory"], s)
+    files = dict(states=folder/"ensemble.cif", table=folder/"ensemble.csv",
+                 clusters=named("cif"), stars=named("star"),
+                 walk=folder/"walk.cif", walk_table=folder/"walk.csv", script=folder/"ensemble.cxc")
+    if trajectory:
+        files["trajectory"] = folder/f"{'walk' if images is None else 'images'}.{trajectory}"
+        files["topology"] = topology_path(files["trajectory"], s)
     every = [f for v in files.values() for f in (v if isinstance(v, list) else [v])]
     _distinct(every, "write_ensemble")
-    for file in every: refuse_overwrite(file, overwrite, [star, map]); _check_output(run, file, overwrite)
+    for file in every:
+        refuse_overwrite(file, overwrite, [star, map])
+        check_output(run, file, overwrite)
     if images is not None: _check_images(run, images)
     bodies = run.domains.labels if run.domains else run.segments
-    script = chimerax_script(s, bodies, files["walk"].name, len(walk), files["states"].name, clusters.weights.tolist(), None if map is None else Path(map).absolute())
-    if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every): warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
+    script = chimerax_script(s, bodies, files["walk"].name, len(walk),
+                             files["states"].name, clusters.weights.tolist(),
+                             None if map is None else Path(map).absolute())
+    if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every):
+        warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
     decoded = lambda: (run.decode_atoms(z) for z in walk.latents.split(16))
     split_star(star, {file: clusters.rows(c) for c, file in enumerate(files["stars"])}, overwrite)
     atoms = run.decode_atoms(run.latents[clusters.images])
     save_structure(s, files["states"], atoms, residue_fluctuation(run), overwrite)
-    for c, file in enumerate(files["clusters"]): save_structure(s, file, atoms[c], residue_fluctuation(run, clusters.rows(c)), overwrite)
+    for c, file in enumerate(files["clusters"]):
+        save_structure(s, file, atoms[c], residue_fluctuation(run, clusters.rows(c)), overwrite)
     write_structures(s, decoded(), files["walk"], overwrite=overwrite)
-    if trajectory: write_structures(s, decoded() if images is None else image_frames(run, images), files["trajectory"], overwrite=overwrite)
+    if trajectory:
+        write_structures(s, decoded() if images is None else image_frames(run, images), files["trajectory"],
+                         overwrite=overwrite)
     mean_correlation = [float(run.correlations[clusters.rows(c)].mean()) for c in range(K)]
     rmsd = (atoms[:, s.bead_atom] - s.beads).square().sum(-1).mean(-1).sqrt()
-    tables = dict(table=pd.DataFrame(dict(model=range(1, K + 1), image=clusters.images, images=clusters.count, weight=clusters.weights, correlation=mean_correlation, rmsd_a=rmsd)),
-                  walk_table=pd.DataFrame(dict(model=range(1, len(walk) + 1), image=walk.images, position=walk.position, images=walk.count)))
+    tables = dict(
+        table=pd.DataFrame(dict(model=range(1, K + 1), image=clusters.images, images=clusters.count,
+                                weight=clusters.weights, correlation=mean_correlation, rmsd_a=rmsd)),
+        walk_table=pd.DataFrame(dict(model=range(1, len(walk) + 1), image=walk.images,
+                                     position=walk.position, images=walk.count)))
     for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
     with write_atomic(files["script"]) as tmp: tmp.write_text(script, encoding="utf-8")
     return files

@@ -22,14 +22,15 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
-from .analysis import Traversal, _check_output, latent_axes
+from .analysis import Traversal, check_output, latent_axes
 from .core import InputError, figure_text
 from .decoder import LEAST, top_segments
 from .particles import Particles, read_star_blocks, star_blocks, write_star
 from .star import write_star_text
 from .structure import Structure
 from .train import Run, used_rows
-from .viewers import MOST_RIBBON, View, _draw_chain, _finish, _page_json, _pairs, guess_oxygens, principal_frame, ribbon_atoms, scene, segment_colors, thin_frames, view_segments
+from .plotting import draw_chain, drawn_bonds, finish_figure, principal_frame, segment_colors, thin_frames
+from .viewers import guess_oxygens, MOST_RIBBON, page_json, ribbon_atoms, scene, View, view_segments
 
 # %% ../nbs/44_explorer.ipynb #49ef7afe
 def embed_pca(latents:Tensor, # (N, L); rows of skipped images are NaN
@@ -40,7 +41,8 @@ def embed_pca(latents:Tensor, # (N, L); rows of skipped images are NaN
     p, share = pca.coordinates(torch.as_tensor(latents).detach().cpu()).numpy(), pca.explained.tolist()
     label = lambda k: f"PC {k + 1} ({share[k]:.0%})"
     if p.shape[1] == 1: return np.c_[p[:, 0], violin(p[:, 0])], (label(0), "images")
-    if not all(0 <= k < p.shape[1] for k in axes) or len(axes) != 2: raise InputError("embed_pca, axes", axes, f"two numbers from 0 to {p.shape[1] - 1}")
+    if not all(0 <= k < p.shape[1] for k in axes) or len(axes) != 2:
+        raise InputError("embed_pca, axes", axes, f"two numbers from 0 to {p.shape[1] - 1}")
     return p[:, list(axes)], tuple(map(label, axes))
 
 def violin(x:np.ndarray, # (N,) may hold NaN
@@ -49,7 +51,8 @@ def violin(x:np.ndarray, # (N,) may hold NaN
     used, out = np.isfinite(x), np.full(len(x), np.nan)
     count, edges = np.histogram(x[used], bins=100)
     density = np.interp(x[used], (edges[1:] + edges[:-1])/2, gaussian_filter(count.astype(float), 2))
-    out[used] = ((np.arange(used.sum())*0.6180339887) % 1 - 0.5)*density/max(density.max(), 1e-30) # golden-ratio steps fill an interval evenly
+    # golden-ratio steps fill an interval evenly
+    out[used] = ((np.arange(used.sum())*0.6180339887) % 1 - 0.5)*density/max(density.max(), 1e-30)
     return out
 
 def place_among(latents:np.ndarray, # (n, L) to place
@@ -69,12 +72,16 @@ def embed_umap(latents:Tensor, # (N, L); rows of skipped images are NaN
                **settings): # of `umap.UMAP`: n_neighbors, min_dist, ...
     "UMAP of the latents: (N, 2), names of the directions."
     try: import umap
-    except ImportError: raise InputError("embed_umap", "no package umap-learn", "an environment that has it", "pip install umap-learn; the map of principal axes needs nothing more.") from None
+    except ImportError:
+        raise InputError("embed_umap", "no package umap-learn", "an environment that has it",
+                         "pip install umap-learn; the map of principal axes needs nothing more.") from None
     rows, fitted = used_rows(latents), used_rows(latents, most)
     z = torch.as_tensor(latents).detach().cpu().numpy()
-    if len(fitted) < 4: raise InputError("embed_umap", f"{len(fitted)} images with a latent", "4 or more")
+    if len(fitted) < 4:
+        raise InputError("embed_umap", f"{len(fitted)} images with a latent", "4 or more")
     out = np.full((len(z), 2), np.nan)
-    out[fitted] = umap.UMAP(random_state=seed, n_jobs=1, **{"n_neighbors": min(15, len(fitted) - 1)} | settings).fit_transform(z[fitted])
+    out[fitted] = umap.UMAP(random_state=seed, n_jobs=1,
+                            **{"n_neighbors": min(15, len(fitted) - 1)} | settings).fit_transform(z[fitted])
     rest = np.setdiff1d(rows, fitted)
     if len(rest): out[rest] = place_among(z[rest], z[fitted], out[fitted])
     return out, ("UMAP 1", "UMAP 2")
@@ -88,7 +95,8 @@ def point_density(xy:np.ndarray, # (N, 2) places on a map, NaN for skipped image
     p = xy[used]
     low, width = p.min(0), np.maximum(np.ptp(p, 0), 1e-30)
     cell = np.minimum(((p - low)/width*bins).astype(int), bins - 1)
-    smooth = gaussian_filter(np.bincount(cell[:, 0]*bins + cell[:, 1], minlength=bins**2).reshape(bins, bins).astype(float), 1.5)
+    smooth = gaussian_filter(
+        np.bincount(cell[:, 0]*bins + cell[:, 1], minlength=bins**2).reshape(bins, bins).astype(float), 1.5)
     out[used] = smooth[cell[:, 0], cell[:, 1]]/smooth.max()
     return out
 
@@ -121,14 +129,17 @@ def star_columns(run:Run, # finished run
                 ) -> pd.DataFrame: # N rows
     "Numbers and classes of the run's star file."
     path = run.folder/"particles.star"
-    if names is not None and len(names) == 0 or names is None and not path.is_file(): return pd.DataFrame(index=range(len(run)))
+    if names is not None and len(names) == 0 or names is None and not path.is_file():
+        return pd.DataFrame(index=range(len(run)))
     blocks, block = read_star_blocks(path)
     table = blocks[block]
     if names is not None:
         for name in names:
-            if name not in table: raise InputError(f"{path}, column", repr(name), "one of " + ", ".join(table.columns))
+            if name not in table:
+                raise InputError(f"{path}, column", repr(name), "one of " + ", ".join(table.columns))
         return table[list(names)].reset_index(drop=True)
-    fit = [c for c in table if not c.startswith("cryosphere") and (pd.api.types.is_numeric_dtype(table[c]) or table[c].nunique() <= 20) and table[c].nunique() > 1]
+    fit = [c for c in table if not c.startswith("cryosphere")
+           and (pd.api.types.is_numeric_dtype(table[c]) or table[c].nunique() <= 20) and table[c].nunique() > 1]
     return table[fit[:most]].reset_index(drop=True)
 
 def _as_table(values, n):
@@ -136,8 +147,10 @@ def _as_table(values, n):
     if values is None: return pd.DataFrame(index=range(n))
     if isinstance(values, (Tensor, np.ndarray, list, tuple)): values = dict(value=values)
     if isinstance(values, pd.Series): values = values.to_frame(values.name or "value")
-    table = pd.DataFrame({str(k): np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v) for k, v in values.items()})
-    if len(table) != n: raise InputError("landscape, values", f"{len(table)} rows", f"{n}, one per image")
+    table = pd.DataFrame({str(k): np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v)
+                          for k, v in values.items()})
+    if len(table) != n:
+        raise InputError("landscape, values", f"{len(table)} rows", f"{n}, one per image")
     return table
 
 def landscape(run:Run, # finished run
@@ -150,14 +163,20 @@ def landscape(run:Run, # finished run
     "Maps of a run's latents, and a table of what is known of its images."
     z, n = run.latents.detach().cpu(), len(run)
     K = len(latent_axes(z).axes)
-    found = {f"PC {a + 1}, {b + 1}": embed_pca(z, (a, b)) for a, b in [(0, 1), (0, 2), (2, 3)] if b < K} or {"PC 1": embed_pca(z)}
+    found = ({f"PC {a + 1}, {b + 1}": embed_pca(z, (a, b)) for a, b in [(0, 1), (0, 2), (2, 3)] if b < K}
+             or {"PC 1": embed_pca(z)})
     if umap: found["UMAP"] = embed_umap(z)
     for name, xy in (maps or {}).items():
-        if np.shape(xy) != (n, 2): raise InputError(f"landscape, map '{name}'", f"shape {np.shape(xy)}", f"({n}, 2)")
+        if np.shape(xy) != (n, 2):
+            raise InputError(f"landscape, map '{name}'", f"shape {np.shape(xy)}", f"({n}, 2)")
         found[name] = np.asarray(xy, float), (f"{name} 1", f"{name} 2")
-    own = pd.DataFrame({"density": point_density(next(iter(found.values()))[0]), "cluster": clusters(z, k), "correlation": run.correlations.cpu().numpy(), "information, nats": run.information.cpu().numpy()})
+    own = pd.DataFrame({"density": point_density(next(iter(found.values()))[0]), "cluster": clusters(z, k),
+                        "correlation": run.correlations.cpu().numpy(),
+                        "information, nats": run.information.cpu().numpy()})
     given, from_star = _as_table(values, n), star_columns(run, star)
-    return Landscape(z, found, pd.concat([given, own.drop(columns=own.columns.intersection(given.columns)), from_star.drop(columns=from_star.columns.intersection([*given.columns, *own.columns]))], axis=1))
+    return Landscape(z, found, pd.concat(
+        [given, own.drop(columns=own.columns.intersection(given.columns)),
+         from_star.drop(columns=from_star.columns.intersection([*given.columns, *own.columns]))], axis=1))
 
 # %% ../nbs/44_explorer.ipynb #57a979d5
 def pack_exact(values, # any shape
@@ -189,11 +208,14 @@ def drawn_atoms(structure:Structure, # nominal model
     rows, _, trace = ribbon_atoms(structure) if structure.n_beads <= MOST_RIBBON else (beads, None, True)
     count = sum(len(names)*times for names, times in s["names"])
     chain = structure.xyz[rows]
-    if count == 2*len(rows): chain, rows = torch.stack([chain, guess_oxygens(chain)], 1).flatten(0, 1), np.repeat(rows, 2) # a protein of beads, drawn as a ribbon
+    # a protein of beads, drawn as a ribbon
+    if count == 2*len(rows):
+        chain, rows = torch.stack([chain, guess_oxygens(chain)], 1).flatten(0, 1), np.repeat(rows, 2)
     ligand = np.flatnonzero(structure.atoms.carried.to_numpy() & ~structure.atoms.element.isin(["H", "D"]).to_numpy())
     first = np.unique(owner[rows], return_index=True)[1]
     bead = np.flatnonzero(np.isin(rows, beads))
-    return torch.cat([chain, structure.xyz[ligand]]), owner[np.r_[rows, ligand]], (bead if len(bead) == structure.n_beads else first).tolist()
+    return (torch.cat([chain, structure.xyz[ligand]]), owner[np.r_[rows, ligand]],
+            (bead if len(bead) == structure.n_beads else first).tolist())
 
 def export_decoder(run:Run, # finished run
                    atoms:Tensor, # (A, 3) nominal positions, Å, in the frame of the model's file
@@ -202,11 +224,16 @@ def export_decoder(run:Run, # finished run
     "The decoder at the posterior-mean segmentation, for `DECODER_JS`."
     decoder, G = run.model.decoder, run.segment_weights.cpu()
     layers = list(decoder.motion.net)
-    if not all(isinstance(l, (nn.Linear, nn.LeakyReLU)) for l in layers): raise InputError("export_decoder", "a network with other layers than Linear and LeakyReLU", "a `MotionNet`")
-    slope = lambda i: layers[i + 1].negative_slope if i + 1 < len(layers) and isinstance(layers[i + 1], nn.LeakyReLU) else 1.
+    if not all(isinstance(l, (nn.Linear, nn.LeakyReLU)) for l in layers):
+        raise InputError("export_decoder", "a network with other layers than Linear and LeakyReLU", "a `MotionNet`")
+    slope = lambda i: (layers[i + 1].negative_slope
+                       if i + 1 < len(layers) and isinstance(layers[i + 1], nn.LeakyReLU) else 1.)
     weight, segment = top_segments(G, decoder.top_k)
-    return dict(layers=[dict(w=pack_exact(l.weight), b=pack_exact(l.bias), slope=slope(i)) for i, l in enumerate(layers) if isinstance(l, nn.Linear)],
-                shift_unit=decoder.motion.shift_unit, top_k=weight.shape[1], least=LEAST, weight=pack_exact(weight), segment=pack_exact(segment), pivot=pack_exact(decoder.segment_pivots(G)),
+    return dict(layers=[dict(w=pack_exact(l.weight), b=pack_exact(l.bias), slope=slope(i))
+                        for i, l in enumerate(layers) if isinstance(l, nn.Linear)],
+                shift_unit=decoder.motion.shift_unit, top_k=weight.shape[1], least=LEAST,
+                weight=pack_exact(weight), segment=pack_exact(segment),
+                pivot=pack_exact(decoder.segment_pivots(G)),
                 atoms=pack_exact(atoms - run.offset), owner=pack_exact(owner), offset=run.offset.tolist())
 
 # %% ../nbs/44_explorer.ipynb #58aba16c
@@ -513,18 +540,25 @@ def _pack_column(name, values):
         kinds = [k for k in kinds if not (numeric and k == -1)][:250]
         code = v.map({k: i for i, k in enumerate(kinds)}).to_numpy(float) # NaN: in none of them
         text = lambda k: str(int(k)) if whole and not isinstance(k, (bool, np.bool_)) else str(k)
-        return dict(name=name, classes=[text(k) for k in kinds], palette=[to_hex(colormaps["tab10" if len(kinds) <= 10 else "tab20"](i % 20)) for i in range(len(kinds))], data=pack_steps(np.r_[code, 0, 65534][:, None])) # steps of 1: exact
+        # steps of 1: exact
+        return dict(name=name, classes=[text(k) for k in kinds],
+                    palette=[to_hex(colormaps["tab10" if len(kinds) <= 10 else "tab20"](i % 20))
+                             for i in range(len(kinds))],
+                    data=pack_steps(np.r_[code, 0, 65534][:, None]))
     v = v.astype(float)
     low, high = np.nanquantile(v, [0.01, 0.99]) if np.isfinite(v).any() else (0., 1.)
     return dict(name=name, lo=float(low), hi=float(high), data=pack_steps(v.to_numpy()[:, None]))
 
 def _pack_map(name, xy, labels, principal):
-    "A map for the page, and the window that shows it without its last stragglers; maps of two principal axes are left to the page."
+    """A map for the page, and the window that shows it without its last stragglers; maps of two principal axes are
+    left to the page."""
     low, high = np.quantile(xy, [0.0005, 0.9995] if len(xy) > 2000 else [0, 1], axis=0)
     room = 0.04*np.maximum(high - low, 1e-6)
     axes = [int(a) - 1 for a in m.groups()] if (m := re.fullmatch(r"PC (\d+), (\d+)", name)) else None
-    places = dict(axes=axes) if axes and max(axes) < 8 and np.allclose(principal[:, axes], xy, atol=1e-4) else dict(data=pack_steps(xy))
-    return dict(name=name, x=labels[0], y=labels[1], ticks=not name.startswith("UMAP"), range=[v.item() for pair in zip(low - room, high + room) for v in pair], **places)
+    places = (dict(axes=axes) if axes and max(axes) < 8 and np.allclose(principal[:, axes], xy, atol=1e-4)
+              else dict(data=pack_steps(xy)))
+    return dict(name=name, x=labels[0], y=labels[1], ticks=not name.startswith("UMAP"),
+                range=[v.item() for pair in zip(low - room, high + room) for v in pair], **places)
 
 def _view_of(run, samples, height, js):
     "The viewer of the nominal model, its id, and how far the nominal model and all `samples` reach from its centre, Å."
@@ -542,12 +576,17 @@ class Explorer(View):
 
     def __repr__(self): return f"Explorer of {len(self.land)} images, {len(self.body)/1000:.0f} kB"
     def _repr_html_(self):
-        page = f'<!DOCTYPE html><html><head><meta charset="utf-8"></head><body style="margin:4px">{self.html()}<script>try {{ const grow = () => {{ frameElement.style.height = document.body.scrollHeight + 12 + "px"; }}; new ResizeObserver(grow).observe(document.body); }} catch (_) {{}}</script></body></html>'
+        page = ('<!DOCTYPE html><html><head><meta charset="utf-8"></head><body style="margin:4px">'
+                f'{self.html()}<script>try {{ const grow = () => {{ '
+                'frameElement.style.height = document.body.scrollHeight + 12 + "px"; }; '
+                'new ResizeObserver(grow).observe(document.body); } catch (_) {}</script></body></html>')
         text = page.replace("&", "&amp;").replace("'", "&#39;")
-        return f"<iframe class=\"cryosphere-explorer\" style=\"width:100%;height:{self.height}px;border:0\" srcdoc='{text}'></iframe>"
+        return ("<iframe class=\"cryosphere-explorer\" "
+                f"style=\"width:100%;height:{self.height}px;border:0\" srcdoc='{text}'></iframe>")
 
 EXACT = 200_000 # latents up to this many numbers travel as 32-bit floats, more as 16-bit steps
-LATER = 50_000 # with more images, what is not shown at first stands behind the code: the map is on the screen before it is read
+# with more images, what is not shown at first stands behind the code: the map is on the screen before it is read
+LATER = 50_000
 
 def put_off(data:dict, # of the page; changed: blocks that are put off are replaced by their names
            ) -> dict: # name -> packed numbers
@@ -569,7 +608,8 @@ def explore(run:Run, # finished run
     "A map of all images; click, path and lasso answer with structures and rows. `save_page` makes a page of it."
     land = landscape(run, **settings) if land is None else land
     names = list(land.columns.columns)
-    if color is not None and color not in names: raise InputError("explore, color", repr(color), "one of " + ", ".join(names))
+    if color is not None and color not in names:
+        raise InputError("explore, color", repr(color), "one of " + ", ".join(names))
     rows = used_rows(land.latents, most)
     z, i = land.latents[rows].float(), rows.numpy()
     view, viewer, reach = _view_of(run, run.decode(z[thin_frames(len(z), 64)]), height, js)
@@ -577,17 +617,27 @@ def explore(run:Run, # finished run
     atoms, owner, beads = drawn_atoms(run.nominal, s)
     principal = pca.coordinates(z).numpy()
     spans = np.quantile(principal, [0.002, 0.998], axis=0)
-    data = dict(n=len(z), total=len(land), rows=None if len(z) == len(land) else pack_exact(i), latents=pack_exact(z) if z.numel() <= EXACT else pack_steps(z),
-                maps=[_pack_map(name, xy[i], labels, principal) for name, (xy, labels) in land.maps.items()], columns=[_pack_column(n, land.columns[n].to_numpy()[i]) for n in names],
-                color=names.index(color) if color else 0 if names else -1, ramp=[to_hex(c) for c in colormaps["viridis"](np.linspace(0, 1, 255))],
-                axes=pca.axes[:8].tolist(), mean=pca.mean.tolist(), spans=spans.T[:8].tolist(), start=int((z - z.mean(0)).norm(dim=1).argmin()), steps=steps,
-                decoder=export_decoder(run, atoms, owner), beads=beads, reach=reach)
+    data = dict(
+        n=len(z), total=len(land), rows=None if len(z) == len(land) else pack_exact(i),
+        latents=pack_exact(z) if z.numel() <= EXACT else pack_steps(z),
+        maps=[_pack_map(name, xy[i], labels, principal) for name, (xy, labels) in land.maps.items()],
+        columns=[_pack_column(n, land.columns[n].to_numpy()[i]) for n in names],
+        color=names.index(color) if color else 0 if names else -1,
+        ramp=[to_hex(c) for c in colormaps["viridis"](np.linspace(0, 1, 255))],
+        axes=pca.axes[:8].tolist(), mean=pca.mean.tolist(), spans=spans.T[:8].tolist(),
+        start=int((z - z.mean(0)).norm(dim=1).argmin()), steps=steps,
+        decoder=export_decoder(run, atoms, owner), beads=beads, reach=reach)
     rest = put_off(data) if len(z) > LATER else {}
-    text, later = (_page_json(v) for v in (data, rest))
+    text, later = (page_json(v) for v in (data, rest))
     own = hashlib.sha1(f"{text}{later if rest else ''}{height}".encode()).hexdigest()[:12]
     text = text[:-1] + f',"viewer":"{own}"}}'
-    parts = dict(id=own, n=f"{len(z)}", height=f"{height}", data=text, code=(DECODER_JS + POINTS_JS + EXPLORER_JS).lstrip(), later=f'<script type="application/json" class="csx-later">{later}</script>\n' if rest else "", view=view.body.replace(viewer, own))
-    return Explorer(re.sub(r"@(id|n|height|data|code|later|view)@", lambda m: parts[m[1]], _PAGE.strip()), js, land, height + 220)
+    parts = dict(
+        id=own, n=f"{len(z)}", height=f"{height}", data=text,
+        code=(DECODER_JS + POINTS_JS + EXPLORER_JS).lstrip(),
+        later=f'<script type="application/json" class="csx-later">{later}</script>\n' if rest else "",
+        view=view.body.replace(viewer, own))
+    return Explorer(re.sub(r"@(id|n|height|data|code|later|view)@", lambda m: parts[m[1]], _PAGE.strip()),
+                    js, land, height + 220)
 
 # %% ../nbs/44_explorer.ipynb #c4c5ff88
 def read_rows(source, # path of a file saved by the explorer, its text, or row numbers
@@ -595,7 +645,8 @@ def read_rows(source, # path of a file saved by the explorer, its text, or row n
              ) -> Tensor: # (k,) long, rows of the star file, in the order of the file
     "Row numbers of a selection or a path."
     if not isinstance(source, (str, Path)): text, where = None, "rows"
-    elif isinstance(source, str) and ("\n" in source or source.strip().isdigit()): text, where = source, "rows, pasted text"
+    elif isinstance(source, str) and ("\n" in source or source.strip().isdigit()):
+        text, where = source, "rows, pasted text"
     else:
         where = Path(source)
         try: text = where.read_text(encoding="utf-8")
@@ -603,19 +654,27 @@ def read_rows(source, # path of a file saved by the explorer, its text, or row n
         except ValueError: raise InputError(where, "bytes that are no text", "a file saved by the explorer") from None
     if text is None:
         rows = torch.as_tensor(np.asarray(source))
-        if rows.is_floating_point() and not (rows == rows.floor()).all(): raise InputError(where, "numbers that are not whole", "row numbers, or a mask")
+        if rows.is_floating_point() and not (rows == rows.floor()).all():
+            raise InputError(where, "numbers that are not whole", "row numbers, or a mask")
         rows = rows.nonzero().flatten() if rows.dtype == torch.bool else rows.long()
     else:
         lines = [(i, l.strip()) for i, l in enumerate(text.splitlines(), 1) if l.strip()]
-        said = next((m for _, l in lines if (m := re.match(r"# cryosphere_nb \w+: ([0-9]{1,15}) of ([0-9]{1,15}) images", l))), None)
+        said = next((m for _, l in lines
+                     if (m := re.match(r"# cryosphere_nb \w+: ([0-9]{1,15}) of ([0-9]{1,15}) images", l))), None)
         lines = [(i, l) for i, l in lines if not l.startswith("#")]
         for i, l in lines:
-            if not re.fullmatch("[0-9]{1,15}", l): raise InputError(f"{where}, line {i}", repr(l[:40]), "a row number")
+            if not re.fullmatch("[0-9]{1,15}", l):
+                raise InputError(f"{where}, line {i}", repr(l[:40]), "a row number")
         rows = torch.tensor([int(l) for _, l in lines], dtype=torch.long)
-        if said and int(said[1]) != len(rows): raise InputError(where, f"{len(rows)} rows", f"{said[1]}, as its first line says", "The text is not complete.")
-        if said and n is not None and int(said[2]) != n: raise InputError(where, f"rows of a data set of {said[2]} images", f"{n} images", "The selection was made on another data set.")
+        if said and int(said[1]) != len(rows):
+            raise InputError(where, f"{len(rows)} rows", f"{said[1]}, as its first line says",
+                             "The text is not complete.")
+        if said and n is not None and int(said[2]) != n:
+            raise InputError(where, f"rows of a data set of {said[2]} images", f"{n} images",
+                             "The selection was made on another data set.")
     if len(rows) == 0: raise InputError(where, "no row", "at least one")
-    if n is not None and not (0 <= rows.min() and rows.max() < n): raise InputError(where, f"row {rows.max() if rows.max() >= n else rows.min()}", f"0 to {n - 1}")
+    if n is not None and not (0 <= rows.min() and rows.max() < n):
+        raise InputError(where, f"row {rows.max() if rows.max() >= n else rows.min()}", f"0 to {n - 1}")
     return rows
 
 def write_selection(source, # a `Run`, or `Particles`
@@ -623,14 +682,18 @@ def write_selection(source, # a `Run`, or `Particles`
                     path, # .star file to write
                     overwrite:bool=False, # replace a file that is there? never the input itself
                    ) -> Path: # the file
-    "Write the star file of some particles: all their input columns (and latents, from a run), in the order of the star file."
+    """Write the star file of some particles: all their input columns (and latents, from a run), in the order of the
+    star file."""
     path = Path(path)
     rows = read_rows(rows, len(source)).unique()
-    if isinstance(source, Particles): write_star(source.select(rows.numpy()), path, overwrite=overwrite); return path
+    if isinstance(source, Particles):
+        write_star(source.select(rows.numpy()), path, overwrite=overwrite)
+        return path
     own = source.folder/"particles.star"
-    _check_output(source, path, overwrite)
+    check_output(source, path, overwrite)
     blocks, particles = star_blocks(own)
-    if len(particles.table) != len(source): raise InputError(own, f"{len(particles.table)} rows", f"{len(source)}, the images of the run")
+    if len(particles.table) != len(source):
+        raise InputError(own, f"{len(particles.table)} rows", f"{len(source)}, the images of the run")
     write_star_text(path, [b.take(rows.numpy()) if b is particles else b for b in blocks])
     return path
 
@@ -640,7 +703,8 @@ def path_traversal(run:Run, # finished run
     "A path drawn in the explorer as a walk, for `write_movie`, `view_traversal` and `plot_traversal`."
     rows = read_rows(rows, len(run))
     z = run.latents[rows].cpu()
-    if not z.isfinite().all(): raise InputError("path_traversal, rows", "an image that was skipped", "images with a latent")
+    if not z.isfinite().all():
+        raise InputError("path_traversal, rows", "an image that was skipped", "images with a latent")
     return Traversal(z, rows, latent_axes(run.latents).coordinates(z)[:, 0], torch.ones(len(rows), dtype=torch.long))
 
 # %% ../nbs/44_explorer.ipynb #2551e193
@@ -655,28 +719,36 @@ def plot_explorer(run:Run, # finished run
     land = landscape(run) if land is None else land
     map, color = map or next(iter(land.maps)), color or land.columns.columns[0]
     for what, name, known in ("map", map, land.maps), ("color", color, land.columns):
-        if name not in known: raise InputError(f"plot_explorer, {what}", repr(name), "one of " + ", ".join(known))
+        if name not in known:
+            raise InputError(f"plot_explorer, {what}", repr(name), "one of " + ", ".join(known))
     xy, labels = land.maps[map]
-    fig, axes = plt.subplots(1, 1 if path is None else 2, figsize=(4.6 if path is None else 8.2, 3.4), dpi=70, layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(1, 1 if path is None else 2, figsize=(4.6 if path is None else 8.2, 3.4), dpi=70,
+                             layout="constrained", squeeze=False)
     _draw_map(axes[0, 0], xy, labels, land.columns[color], selected)
     if path is not None: _draw_path(fig, axes[0, 0], axes[0, 1], run, xy, read_rows(path, len(run)))
-    return _finish(fig)
+    return finish_figure(fig)
 
 def _draw_map(ax, xy, labels, column, selected):
     "Points coloured by a column, those that are not selected in grey."
     chosen = np.isfinite(xy).all(1)
     if selected is not None:
         ax.scatter(*xy.T, s=4, color="0.85", lw=0, rasterized=True)
-        keep = np.zeros(len(xy), bool); keep[read_rows(selected, len(xy)).numpy()] = True; chosen &= keep
+        keep = np.zeros(len(xy), bool)
+        keep[read_rows(selected, len(xy)).numpy()] = True
+        chosen &= keep
     packed = _pack_column(str(column.name), column)
     size = float(np.clip(9 - 0.75*np.log(len(xy) + 1), 0.8, 4.5))**2
-    ax.set_xlabel(figure_text(labels[0])); ax.set_ylabel(figure_text(labels[1]))
+    ax.set_xlabel(figure_text(labels[0]))
+    ax.set_ylabel(figure_text(labels[1]))
     if "classes" not in packed:
-        dots = ax.scatter(*xy[chosen].T, c=column.to_numpy(float)[chosen], s=size, vmin=packed["lo"], vmax=packed["hi"], lw=0, alpha=.8, rasterized=True)
-        ax.figure.colorbar(dots, ax=ax, label=figure_text(column.name)); return
+        dots = ax.scatter(*xy[chosen].T, c=column.to_numpy(float)[chosen], s=size,
+                          vmin=packed["lo"], vmax=packed["hi"], lw=0, alpha=.8, rasterized=True)
+        ax.figure.colorbar(dots, ax=ax, label=figure_text(column.name))
+        return
     for name, c in zip(packed["classes"], packed["palette"]):
         here = chosen & (column.astype(str) == name).to_numpy()
-        ax.scatter(*xy[here].T, color=c, s=size, lw=0, alpha=.8, rasterized=True, label="\u200b" + figure_text(name)) # a name may begin with "_", which a legend would leave out
+        # a name may begin with "_", which a legend would leave out
+        ax.scatter(*xy[here].T, color=c, s=size, lw=0, alpha=.8, rasterized=True, label="\u200b" + figure_text(name))
     ax.legend(title=figure_text(column.name), fontsize=8, title_fontsize=8, frameon=False, markerscale=2)
 
 def _draw_path(fig, ax, side, run, xy, rows, most=4):
@@ -687,6 +759,12 @@ def _draw_path(fig, ax, side, run, xy, rows, most=4):
     centre, frame = principal_frame(beads.reshape(-1, 3))
     colors = segment_colors(int(run.segments.max().clamp(min=0)) + 1) + ["#bbbbbb"]
     for n, (i, x) in enumerate(zip(shown, beads)):
-        ax.annotate(f"{n + 1}", xy[i], xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, weight="bold")
-        _draw_chain(side, (x - centre) @ frame.T, _pairs(run.nominal, x), [colors[l] for l in run.segments.tolist()], alpha=0.15 + 0.85*(n + 1)/len(shown))
-    side.set_aspect("equal"); side.set_xlabel("Å"); side.set_ylabel("Å"); side.set_title(f"structures at 1 to {len(shown)}", fontsize=9)
+        ax.annotate(f"{n + 1}", xy[i], xytext=(0, 6), textcoords="offset points", ha="center",
+                    fontsize=9, weight="bold")
+        draw_chain(side, (x - centre) @ frame.T, drawn_bonds(run.nominal, x),
+                   [colors[l] for l in run.segments.tolist()],
+                   alpha=0.15 + 0.85*(n + 1)/len(shown))
+    side.set_aspect("equal")
+    side.set_xlabel("Å")
+    side.set_ylabel("Å")
+    side.set_title(f"structures at 1 to {len(shown)}", fontsize=9)

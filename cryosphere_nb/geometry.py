@@ -18,7 +18,9 @@ def euler_to_matrix(angles:Tensor, # (..., 3) rot, tilt, psi, rad
 
 def matrix_to_euler(R:Tensor, # (..., 3, 3) pose
                    ) -> Tensor: # (..., 3) rot, tilt, psi, rad; tilt in [0, π]
-    "Pose matrix to RELION's Euler angles. At tilt 0 or π only one combination of rot and psi is defined; psi is then 0."
+    """Pose matrix to RELION's Euler angles.
+
+    At tilt 0 or π only one combination of rot and psi is defined; psi is then 0."""
     return roma.rotmat_to_euler("ZYZ", R.transpose(-1, -2))
 
 # %% ../nbs/01_geometry.ipynb #2ef36670
@@ -67,7 +69,9 @@ def superpose(moving:Tensor, # (..., N, 3) points to move, Å
               weights:Tensor|None=None, # (..., N) non-negative weights
              ) -> tuple[Tensor, Tensor]: # R (..., 3, 3), t (..., 3): fixed ≈ R moving + t
     "Rigid motion of least squares from `moving` to `fixed` (Kabsch); never a reflection."
-    if moving.shape != fixed.shape: raise ValueError(f"superpose: found shapes {tuple(moving.shape)} and {tuple(fixed.shape)}, expected equal shapes (..., N, 3)")
+    if moving.shape != fixed.shape:
+        raise ValueError(f"superpose: found shapes {tuple(moving.shape)} and {tuple(fixed.shape)}, "
+                         "expected equal shapes (..., N, 3)")
     return roma.rigid_points_registration(moving, fixed, weights=weights)
 
 def apply_rigid(points:Tensor, # (..., N, 3), Å
@@ -93,6 +97,7 @@ def rigid_modes(points:Tensor, # (B, P, 3) what is rendered, Å
     away = (points - points[:, own].mean(1, keepdim=True))*own[:, None]
     axes = torch.eye(3).to(points)
     shifts = (own[:, None]*axes[:, None]).expand(len(points), 3, -1, 3)
-    turns = torch.linalg.cross(axes[:, None].expand(len(points), 3, away.shape[1], 3), away[:, None].expand(-1, 3, -1, -1))
+    turns = torch.linalg.cross(axes[:, None].expand(len(points), 3, away.shape[1], 3),
+                               away[:, None].expand(-1, 3, -1, -1))
     size = turns[:, :, own].square().sum(-1).mean(-1).sqrt()
     return torch.cat([shifts, turns/size.clamp(min=1e-6)[..., None, None]], 1)

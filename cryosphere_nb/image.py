@@ -110,7 +110,8 @@ def spread_points(points:Tensor, # (B, R, 3) posed beads, Å
                  ) -> Tensor: # (B, D, D) electrons
     "Beads spread on the 4 × 4 nearest pixels with cubic B-splines."
     (x, columns, in_x), (y, rows, in_y) = (window(q, D, -1, 2) for q in pixel_coordinates(points, D, pixel_size))
-    return scatter(outer(bspline_weights(y)*(amplitudes*in_y), bspline_weights(x)*in_x), flat_index(rows, columns, D), D)
+    return scatter(outer(bspline_weights(y)*(amplitudes*in_y), bspline_weights(x)*in_x),
+                   flat_index(rows, columns, D), D)
 
 def oversampling(sigma:float, # bead width, Å
                  pixel_size, # Å per pixel, float or (B,)
@@ -123,12 +124,14 @@ def points_half_plane(spread:Tensor, # (..., u·D, u·D) point masses on a grid 
                      ) -> Tensor: # (..., D, D//2+1) complex
     "Fourier transform of the masses at the frequencies of the image."
     u = spread.shape[-1]//D
-    return fft2c(spread) if u == 1 else fourier_crop(fft2c(spread), u*D, D)*u**2 # fourier_crop keeps grey values, here the mass is kept
+    # fourier_crop keeps grey values, here the mass is kept
+    return fft2c(spread) if u == 1 else fourier_crop(fft2c(spread), u*D, D)*u**2
 
 def gaussian_half_plane(sigma:float, # Å
                         D:int, pixel_size, # box in pixels; Å per pixel, float or (B,)
                         like:Tensor, # gives device and dtype
-                        spline:int=0, # also undo the smoothing of cubic B-spline spreading on a grid this many times finer?
+                        # also undo the smoothing of cubic B-spline spreading on a grid this many times finer?
+                        spline:int=0,
                        ) -> Tensor: # (B or 1, D, D//2+1)
     "Fourier transform of a bead of unit height integrated along z, per pixel."
     a = per_image(pixel_size, like, 3)
@@ -143,10 +146,13 @@ def project_half_plane(points:Tensor, # (B, R, 3) posed beads, Å
                        pixel_size=1., # Å per pixel, float or (B,)
                        method:str="auto", # "dense", "windowed" or "spline"; "auto" is "spline"
                       ) -> Tensor: # (B, D, D//2+1) complex
-    "`fft2c` of the projection. The others sample the Gaussian at the pixels; `spline` has the right frequencies at large pixels too."
+    """`fft2c` of the projection.
+
+    The others sample the Gaussian at the pixels; `spline` has the right frequencies at large pixels too."""
     if method == "dense": return fft2c(project_dense(points, amplitudes, sigma, D, pixel_size))
     if method == "windowed": return fft2c(project_windowed(points, amplitudes, sigma, D, pixel_size))
-    if method not in ("spline", "auto"): raise InputError("method", repr(method), "'dense', 'windowed', 'spline' or 'auto'")
+    if method not in ("spline", "auto"):
+        raise InputError("method", repr(method), "'dense', 'windowed', 'spline' or 'auto'")
     u = oversampling(sigma, pixel_size)
     spread = spread_points(points, amplitudes, u*D, per_image(pixel_size, points, 1)/u)
     return points_half_plane(spread, D)*gaussian_half_plane(sigma, D, pixel_size, points, spline=u)
@@ -180,11 +186,18 @@ class CTFParameters:
             if value is None: value = torch.full((len(self),), float(f.name == "scale"))
             value = torch.as_tensor(value, dtype=torch.float32)
             object.__setattr__(self, f.name, value)
-            if value.shape != (len(self),): raise InputError(f"CTF field '{f.name}'", f"shape {tuple(value.shape)}", f"({len(self)},), one value per particle")
+            if value.shape != (len(self),):
+                raise InputError(f"CTF field '{f.name}'", f"shape {tuple(value.shape)}",
+                                 f"({len(self)},), one value per particle")
             bad = (~value.isfinite()).nonzero().flatten()
-            if len(bad): raise InputError(f"CTF field '{f.name}', row {bad[0].item()}", value[bad[0]].item(), "a finite number")
-        if (self.voltage <= 1000).any(): raise InputError("CTF field 'voltage'", f"{self.voltage.min():g}", "volts, for example 300000", "Star files have kV.")
-        if (self.amplitude_contrast.abs() > 1).any(): raise InputError("CTF field 'amplitude_contrast'", f"{self.amplitude_contrast.abs().max():g}", "a fraction from 0 to 1")
+            if len(bad):
+                raise InputError(f"CTF field '{f.name}', row {bad[0].item()}", value[bad[0]].item(), "a finite number")
+        if (self.voltage <= 1000).any():
+            raise InputError("CTF field 'voltage'", f"{self.voltage.min():g}", "volts, for example 300000",
+                             "Star files have kV.")
+        if (self.amplitude_contrast.abs() > 1).any():
+            raise InputError("CTF field 'amplitude_contrast'", f"{self.amplitude_contrast.abs().max():g}",
+                             "a fraction from 0 to 1")
 
     def __len__(self): return torch.as_tensor(self.defocus_u).shape[0]
     def __getitem__(self, index): return self._map(lambda v: v[index].reshape(-1))
@@ -209,10 +222,13 @@ def ctf_half_plane(ctf:CTFParameters, # N particles
     column = lambda v: v.reshape(-1, 1, 1)
     ky, kx = (k/per_image(pixel_size, ctf.voltage, 3) for k in frequency_axes(D, 1., ctf.voltage.device))
     sq, difference, product = kx**2 + ky**2, kx**2 - ky**2, 2*kx*ky # of sq: cos and sin of twice the angle from x
-    u, v, angle, wavelength = map(column, (ctf.defocus_u, ctf.defocus_v, ctf.defocus_angle, electron_wavelength(ctf.voltage)))
-    defocus = ((u + v)/2)*sq + ((u - v)/2*torch.cos(2*angle))*difference + ((u - v)/2*torch.sin(2*angle))*product # times sq
+    u, v, angle, wavelength = map(column, (ctf.defocus_u, ctf.defocus_v, ctf.defocus_angle,
+                                           electron_wavelength(ctf.voltage)))
+    defocus = (((u + v)/2)*sq + ((u - v)/2*torch.cos(2*angle))*difference
+               + ((u - v)/2*torch.sin(2*angle))*product) # times sq
     phase = math.pi*wavelength*(defocus - (column(ctf.spherical_aberration)*wavelength**2/2)*sq**2)
-    return column(ctf.scale)*torch.exp(-column(ctf.b_factor)/4*sq)*torch.sin(phase + column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast)))
+    return (column(ctf.scale)*torch.exp(-column(ctf.b_factor)/4*sq)
+            *torch.sin(phase + column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast))))
 
 # %% ../nbs/10_image_formation.ipynb #ff1c6682
 def render(points:Tensor, # (B, R, 3) or (R, 3) beads in the nominal frame, Å
@@ -245,7 +261,8 @@ def spread_tangents(points:Tensor, # (B, R, 3) posed beads, Å
     "`spread_points`, and the derivative of that along each of L motions."
     (x, columns, in_x), (y, rows, in_y) = (window(q, D, -1, 2) for q in pixel_coordinates(points, D, pixel_size))
     flat, in_y = flat_index(rows, columns, D), amplitudes*in_y
-    (y, dy), (x, dx) = ([f(t)*inside for f in (bspline_weights, bspline_slopes)] for t, inside in ((y, in_y), (x, in_x)))
+    (y, dy), (x, dx) = ([f(t)*inside for f in (bspline_weights, bspline_slopes)]
+                        for t, inside in ((y, in_y), (x, in_x)))
     along_x, along_y = outer(y, dx), outer(dy, x)
     rates = ((v[:, None, None, :, 0]*along_x).addcmul_(v[:, None, None, :, 1], along_y) for v in flow.unbind(1))
     return torch.stack([scatter(values, flat, D) for values in (outer(y, x), *rates)], 1)
@@ -263,14 +280,16 @@ def render_tangents(points:Tensor, # (B, R, 3) beads in the nominal frame, Å
                     chunk:int=16, # images at a time
                    ) -> Tensor: # (B, L+1, D, D//2+1) complex half planes: image, then its derivative along each motion
     "`render` and its derivative along L motions of the beads; carries no gradient."
-    B, L = velocity.shape[:2]; u = oversampling(sigma, pixel_size)
+    B, L = velocity.shape[:2]
+    u = oversampling(sigma, pixel_size)
     a = per_image(pixel_size, points, 1).expand(B)
     transfer = gaussian_half_plane(sigma, D, a, points, spline=u)
     if ctf is not None: transfer = transfer*ctf_half_plane(ctf, D, a)
     if shift is not None: transfer = transfer*shift_phase(shift/a[:, None], D)
     out = torch.empty(B, L + 1, D, D//2+1, device=points.device, dtype=points.dtype.to_complex())
     for start in range(0, B, chunk):
-        i = slice(start, start + chunk); fine = a[i]/u
+        i = slice(start, start + chunk)
+        fine = a[i]/u
         flow = (velocity[i].flatten(1, 2) @ (R[i, :2]/fine[:, None, None]).mT).unflatten(1, (L, -1))
         spread = spread_tangents(pose_points(points[i], R[i]), flow, amplitudes, u*D, fine)
         torch.mul(points_half_plane(spread, D), transfer[i, None], out=out[i])
@@ -290,7 +309,8 @@ class Batch:
     def __len__(self): return len(self.images)
     @property
     def D(self): return self.images.shape[-1]
-    def _map(self, fn): return Batch(**{f.name: v if (v := getattr(self, f.name)) is None else fn(v) for f in fields(self)})
+    def _map(self, fn):
+        return Batch(**{f.name: v if (v := getattr(self, f.name)) is None else fn(v) for f in fields(self)})
     def __getitem__(self, rows):
         "Some of the particles."
         return self._map(lambda v: v[rows])
@@ -299,7 +319,8 @@ class Batch:
         return self._map(lambda v: v.to(device))
     def cropped(self, D:int): # smaller box, pixels
         "The same particles, Fourier-cropped."
-        return self if D == self.D else replace(self, images=ifft2c(fourier_crop(fft2c(self.images), self.D, D), D), pixel_size=self.pixel_size*self.D/D)
+        return self if D == self.D else replace(self, images=ifft2c(fourier_crop(fft2c(self.images), self.D, D), D),
+                                                pixel_size=self.pixel_size*self.D/D)
 
 # %% ../nbs/10_image_formation.ipynb #a3fea958
 def add_noise(images:Tensor, # (B, D, D) clean images
@@ -310,4 +331,5 @@ def add_noise(images:Tensor, # (B, D, D) clean images
     "White Gaussian noise at a stated signal-to-noise ratio."
     if not snr > 0: raise InputError("snr", snr, "a positive number (inf for no noise)")
     if signal_variance is None: signal_variance = images.var(dim=(-2, -1)).mean().item()
-    return images + math.sqrt(signal_variance/snr)*torch.randn(images.shape, generator=gen, device=images.device, dtype=images.dtype)
+    return images + math.sqrt(signal_variance/snr)*torch.randn(images.shape, generator=gen, device=images.device,
+                                                               dtype=images.dtype)

@@ -25,7 +25,8 @@ from torch import nn
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as text_tqdm
 
-from .borders import border_gains, border_moves, chosen_moves, divided_anew, division, is_worth, move_borders, worth_of_motions
+from .borders import (border_gains, border_moves, chosen_moves, divided_anew, division, is_worth,
+                                   move_borders, worth_of_motions)
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
@@ -43,7 +44,8 @@ class Callback:
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
             if callable(value) and not name.startswith("_") and name not in HOOKS:
-                raise InputError(f"callback {cls.__name__}, method '{name}'", "an unknown hook", f"one of {', '.join(HOOKS)}", "Start the name of a helper with an underscore.")
+                raise InputError(f"callback {cls.__name__}, method '{name}'", "an unknown hook",
+                                 f"one of {', '.join(HOOKS)}", "Start the name of a helper with an underscore.")
 
 # %% ../nbs/31_learner.ipynb #abf9b2f8
 @dataclass
@@ -81,7 +83,9 @@ class TrainState:
 @contextmanager
 def on_signals(handler, signals): # function of a signal's number and frame
     "Another handler while the block lasts. Outside the main thread this does nothing."
-    if threading.current_thread() is not threading.main_thread(): yield; return
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     old = {s: signal.signal(s, handler) for s in signals}
     try: yield
     finally:
@@ -89,7 +93,9 @@ def on_signals(handler, signals): # function of a signal's number and frame
 
 @contextmanager
 def stop_on_interrupt(state:TrainState):
-    "Note the first Ctrl-C (SIGINT), or end of a job (SIGTERM), in the state: training stops after the batch. The second is a KeyboardInterrupt."
+    """Note the first Ctrl-C (SIGINT), or end of a job (SIGTERM), in the state: training stops after the batch.
+
+    The second is a KeyboardInterrupt."""
     def handler(*_):
         if state.interrupted: raise KeyboardInterrupt
         state.interrupted = True
@@ -127,14 +133,17 @@ class Learner:
         for callback in self.callbacks:
             if method := getattr(callback, hook, None): method(self)
 
-    def fit(self, epochs:int|None=None): # train until this many epochs are complete in total; None until a callback stops
+    def fit(self,
+            # train until this many epochs are complete in total; None until a callback stops
+            epochs:int|None=None):
         "Train; an interruption ends cleanly, with `state.interrupted` set."
         self.state.stop = self.state.interrupted = False
         with stop_on_interrupt(self.state):
             self.call("before_fit")
             self.model.train()
             self.agree()
-            while not self.state.stop and (epochs is None or self.state.epoch < epochs): self.one_epoch()
+            while not self.state.stop and (epochs is None or self.state.epoch < epochs):
+                self.one_epoch()
             self.model.eval()
             self.call("after_fit")
 
@@ -152,13 +161,15 @@ class Learner:
             self.agree()
 
     def agree(self):
-        "When to stop, what time it is and which epoch was best: the main process says, and all do the same; an interruption of any of them counts."
+        """When to stop, what time it is and which epoch was best: the main process says, and all do the same; an
+        interruption of any of them counts."""
         s, main = self.state, float(self.is_main)
         if self.world > 1:
             own = torch.tensor([s.elapsed, s.best_loss, s.best_epoch, s.waited, s.stop], dtype=torch.float64)
             said = torch.cat([own if main else torch.zeros_like(own), own.new_tensor([s.interrupted])])
             elapsed, s.best_loss, best_epoch, waited, stop, interrupted = self.reduce(said.to(self.device)).tolist()
-            s.elapsed, s.best_epoch, s.waited, s.stop, s.interrupted = elapsed, int(best_epoch), int(waited), stop > 0, s.interrupted or interrupted > 0
+            s.elapsed, s.best_epoch, s.waited, s.stop, s.interrupted = (
+                elapsed, int(best_epoch), int(waited), stop > 0, s.interrupted or interrupted > 0)
             s.stop = s.stop or interrupted > 0 # a signal that came meanwhile waits for the next time
         else: s.stop = s.stop or s.interrupted
 
@@ -187,16 +198,25 @@ class Learner:
                    indices, # images of the batch
                    noise) -> InputError: # theirs
         "An error that names the images whose own loss is not finite, if it is some of them."
-        alone = [bool(self.model(self.data.batch(indices[[k]]).to(self.device), noise[[k]].to(self.device), self.state.weights)[0].isfinite()) for k in range(len(indices))]
+        alone = [bool(self.model(self.data.batch(indices[[k]]).to(self.device), noise[[k]].to(self.device),
+                                 self.state.weights)[0].isfinite()) for k in range(len(indices))]
         bad = sorted(int(i) for i, fine in zip(indices, alone) if not fine)
         label = getattr(self.data, "label", lambda i: f"image {i}")
-        if not bad or len(bad) == len(alone) > 1: return InputError(f"training step {self.state.step}", f"a loss of {loss}", "a finite number", f"No image stands out (the first of the batch: {label(int(indices[0]))}). A smaller learning rate may help; the last checkpoint is untouched.")
-        return InputError(label(bad[0]), f"a loss of {loss} in training step {self.state.step}", "a finite number", (f"Also: {', '.join(label(i) for i in bad[1:4])}{' and others' if len(bad) > 4 else ''}. " if bad[1:] else "") + "Look at the grey values, pixel size and CTF of these images, or leave them out.")
+        if not bad or len(bad) == len(alone) > 1:
+            return InputError(f"training step {self.state.step}", f"a loss of {loss}", "a finite number",
+                              f"No image stands out (the first of the batch: {label(int(indices[0]))}). "
+                              "A smaller learning rate may help; the last checkpoint is untouched.")
+        return InputError(
+            label(bad[0]), f"a loss of {loss} in training step {self.state.step}", "a finite number",
+            (f"Also: {', '.join(label(i) for i in bad[1:4])}{' and others' if len(bad) > 4 else ''}. "
+             if bad[1:] else "")
+            + "Look at the grey values, pixel size and CTF of these images, or leave them out.")
 
     def noise(self, n:int): # images of the batch
         "Random numbers for a step."
         sampler = getattr(self.model, "sampler", None)
-        return draw_noise(n, self.model.n_latent, self.model.segmentation.n_segments, self.gen, self.per_image_segments, sampler.n_candidates if sampler else 0)
+        return draw_noise(n, self.model.n_latent, self.model.segmentation.n_segments, self.gen,
+                          self.per_image_segments, sampler.n_candidates if sampler else 0)
 
     def own_rows(self, n:int): # images of the batch
         "The rows of the batch that this process computes; with fewer images than processes, everyone computes all."
@@ -213,7 +233,8 @@ def make_optimizer(model:nn.Module, # a `CryoSphere`
     encoder_lr = lr_table if hasattr(model.encoder, "raw_std") else lr
     groups = (("encoder", encoder_lr), ("decoder", lr), ("segmentation", lr_segments))
     found = [(name, list(getattr(model, name).parameters()), rate) for name, rate in groups]
-    if getattr(model, "part_shifts", None) is not None: found.append(("loose", [model.part_shifts], lr_loose))
+    if getattr(model, "part_shifts", None) is not None:
+        found.append(("loose", [model.part_shifts], lr_loose))
     return torch.optim.Adam([dict(params=params, lr=rate, base_lr=rate, name=name) for name, params, rate in found])
 
 # %% ../nbs/31_learner.ipynb #0ad6c28a
@@ -223,10 +244,12 @@ class Progress(Callback):
     def __init__(self,
                  epochs:int|None=None, # planned epochs
                  seconds:float|None=None): # planned time
-        if epochs is None and seconds is None: raise InputError("epochs, max_minutes", "neither", "at least one of them, to know when to stop")
+        if epochs is None and seconds is None:
+            raise InputError("epochs, max_minutes", "neither", "at least one of them, to know when to stop")
         self.epochs, self.budget = epochs, seconds
 
-    def before_fit(self, learner): self.seconds = self.budget and learner.state.elapsed + self.budget # what an earlier call used does not count
+    def before_fit(self, learner):
+        self.seconds = self.budget and learner.state.elapsed + self.budget # what an earlier call used does not count
 
     def before_batch(self, learner):
         s = learner.state
@@ -236,10 +259,12 @@ class Progress(Callback):
     def after_batch(self, learner):
         if self.seconds and learner.state.elapsed >= self.seconds: learner.state.stop = True
 
-NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "turn", "loose", "elastic") # terms whose unit is the nat; the others go with a cosine
+# terms whose unit is the nat; the others go with a cosine
+NATS = ("likelihood", "kl", "encoder", "kl_global", "stretch", "turn", "loose", "elastic")
 
 class Weights(Callback):
-    "Weights of the loss terms from their schedules; terms in nats and terms that go with the cosine are brought to the unit of the image term."
+    """Weights of the loss terms from their schedules; terms in nats and terms that go with the cosine are brought to
+    the unit of the image term."""
     order = -10
     def __init__(self,
                  weights:LossWeights=LossWeights(), # schedules in progress, 0 to 1
@@ -254,7 +279,8 @@ class Weights(Callback):
     def _matched(self, w, correlation):
         if not self.match_kl: return w
         nat = float(matching_kl_weight(min(max(correlation, 0.01), 0.99), self.n_values)) # in units of the cosine
-        return {k: v/nat for k, v in w.items() if k not in NATS} | {k: w[k] for k in NATS} if w["likelihood"] else {k: v*nat if k in NATS else v for k, v in w.items()}
+        return ({k: v/nat for k, v in w.items() if k not in NATS} | {k: w[k] for k in NATS} if w["likelihood"]
+                else {k: v*nat if k in NATS else v for k, v in w.items()})
 
     def after_batch(self, learner):
         s = learner.state
@@ -276,7 +302,8 @@ class Anneal(Callback):
 
 # %% ../nbs/31_learner.ipynb #fd6ee00a
 class CoarseToFine(Callback):
-    "Raises the resolution at which the likelihood looks; while it is low, beads are merged and images cropped (`Coarse`)."
+    """Raises the resolution at which the likelihood looks; while it is low, beads are merged and images cropped
+    (`Coarse`)."""
     order = -15
     def __init__(self,
                  start_a:float, # resolution at the beginning, Å
@@ -291,7 +318,8 @@ class CoarseToFine(Callback):
 
     def _grain(self, model): # box and beads per merged bead at this cutoff, whose edge is 3 cycles soft
         limit = model.noise.cutoff + 3
-        return coarse_box(model.noise.D, limit), merge_size(len(model.amplitudes), self.box_a/limit, point_a=model.point_a)
+        return (coarse_box(model.noise.D, limit),
+                merge_size(len(model.amplitudes), self.box_a/limit, point_a=model.point_a))
 
     def _look(self, model, key): # the noise changes from epoch to epoch
         if key[1:] == (model.noise.D, 1): model.coarse = None
@@ -299,7 +327,8 @@ class CoarseToFine(Callback):
         self.key = key
         if model.coarse: model.coarse.noise.cutoff = model.noise.cutoff
 
-    def after_fit(self, learner): learner.model.noise.cutoff, learner.model.coarse, self.key = math.inf, None, None
+    def after_fit(self, learner):
+        learner.model.noise.cutoff, learner.model.coarse, self.key = math.inf, None, None
 
 @contextmanager
 def on_the_clock(state:TrainState):
@@ -311,12 +340,14 @@ def on_the_clock(state:TrainState):
 class EstimateNoise(Callback):
     "Keeps the noise model in step with what the model explains."
     order = -5
-    def __init__(self, images:int=1024, batch_size:int=128): self.images, self.batch_size = images, batch_size # how many images to look at
+    def __init__(self, images:int=1024, batch_size:int=128): # how many images to look at
+        self.images, self.batch_size = images, batch_size
 
     def after_epoch(self, learner):
         n = len(learner.data)
         rows = torch.linspace(0, n - 1, min(n, self.images)).round().long()
-        with on_the_clock(learner.state): learner.model.estimate_noise(learner.data.batch(i).to(learner.device) for i in rows.split(self.batch_size))
+        with on_the_clock(learner.state):
+            learner.model.estimate_noise(learner.data.batch(i).to(learner.device) for i in rows.split(self.batch_size))
 
 # %% ../nbs/31_learner.ipynb #f29e0083
 class MoveBorders(Callback):
@@ -328,7 +359,8 @@ class MoveBorders(Callback):
                  first:float=0.15, last:float=0.45, # progress of the first round and of the last
                  seed:int=0, # which images
                  batch_size:int=128):
-        self.when, self.images, self.seed, self.batch_size = torch.linspace(first, last, rounds).tolist(), images, seed, batch_size
+        self.when, self.images, self.seed, self.batch_size = (
+            torch.linspace(first, last, rounds).tolist(), images, seed, batch_size)
 
     def after_batch(self, learner):
         s = learner.state
@@ -371,11 +403,13 @@ class SampleLatents(Callback):
 
     def after_batch(self, learner):
         s, sampler = learner.state, learner.model.sampler
-        s.visits, s.news = (a + int(b) for a, b in zip((s.visits, s.news), learner.reduce(torch.tensor(sampler.last, device=learner.device)).tolist()))
+        s.visits, s.news = (a + int(b) for a, b in zip((s.visits, s.news), learner.reduce(
+            torch.tensor(sampler.last, device=learner.device)).tolist()))
 
     def after_epoch(self, learner):
         s, sampler = learner.state, learner.model.sampler
-        if s.news < self.least*s.visits: s.candidates = sampler.n_candidates = min(s.candidates, max(2, s.candidates//2))
+        if s.news < self.least*s.visits:
+            s.candidates = sampler.n_candidates = min(s.candidates, max(2, s.candidates//2))
         s.visits = s.news = 0
 
     def after_fit(self, learner): learner.model.sampler = None
@@ -385,12 +419,15 @@ class Subset:
     "Some images of a data set; `indices` of a batch stay those of the whole."
     def __init__(self, data, rows): self.data, self.rows = data, rows # (n,) positions
     def __len__(self): return len(self.rows)
-    def batch(self, indices=None): return self.data.batch(self.rows if indices is None else self.rows[indices])
+    def batch(self, indices=None):
+        return self.data.batch(self.rows if indices is None else self.rows[indices])
     def label(self, i:int) -> str: # position in the subset
         "Where an image is, for messages."
-        i = int(self.rows[i]); p = getattr(self.data, "particles", None)
+        i = int(self.rows[i])
+        p = getattr(self.data, "particles", None)
         if p is None: return f"image {i}"
-        return f"{p.path or 'memory'}, row {int(self.data.rows[i])} (counted from 0), image {p.index[i] + 1} of {Path(p.stacks[p.file[i]].path).name}"
+        return (f"{p.path or 'memory'}, row {int(self.data.rows[i])} (counted from 0), "
+                f"image {p.index[i] + 1} of {Path(p.stacks[p.file[i]].path).name}")
 
 def split_rows(n:int, # rows
                held_out:float, # share to keep apart
@@ -408,51 +445,67 @@ def split_rows(n:int, # rows
 def by_appearance(values) -> torch.Tensor: # (n,) -> (n,) long
     "Number equal values alike, in the order in which they first appear."
     _, same = torch.unique(torch.as_tensor(values), return_inverse=True)
-    first = torch.full((int(same.max()) + 1,), len(same)).scatter_reduce(0, same, torch.arange(len(same)), "amin") if len(same) else same
+    first = torch.full((int(same.max()) + 1,), len(same)).scatter_reduce(
+        0, same, torch.arange(len(same)), "amin") if len(same) else same
     return first.argsort().argsort()[same]
 
 @contextmanager
 def sampling_with(model, n_candidates:int): # 0: without
     "Another sampler in this block, which keeps nothing."
-    before, model.sampler = getattr(model, "sampler", None), LatentSampler(0, model.n_latent, n_candidates) if n_candidates else None
+    before, model.sampler = (getattr(model, "sampler", None),
+                             LatentSampler(0, model.n_latent, n_candidates) if n_candidates else None)
     try: yield
     finally: model.sampler = before
 
 class HeldOut(Callback):
-    "Negative ELBO, or estimate of -log evidence, of images that are not trained on; says when to stop and which epoch was best."
+    """Negative ELBO, or estimate of -log evidence, of images that are not trained on; says when to stop and which
+    epoch was best."""
     order = 5
     def __init__(self,
                  data, # held-out images
-                 patience:int=10, # epochs without a new best after which training ends; those that do not see all frequencies are not counted
+                 # epochs without a new best after which training ends; those that do not see all frequencies are not
+                 # counted
+                 patience:int=10,
                  batch_size:int=128,
                  n_candidates:int=0): # latents of the prior to try on every image; 0 takes the encoder's word
         self.data, self.patience, self.batch_size, self.n_candidates = data, patience, batch_size, n_candidates
 
-    def before_fit(self, learner): learner.state.stop = learner.state.stop or learner.state.waited >= self.patience # it has ended already
+    def before_fit(self, learner):
+        learner.state.stop = learner.state.stop or learner.state.waited >= self.patience # it has ended already
 
-    def after_batch(self, learner): learner.state.all_frequencies = math.isinf(getattr(learner.model.noise, "cutoff", math.inf))
+    def after_batch(self, learner):
+        learner.state.all_frequencies = math.isinf(getattr(learner.model.noise, "cutoff", math.inf))
 
     def after_epoch(self, learner):
         s, model = learner.state, learner.model
         with on_the_clock(s), torch.no_grad(), full_resolution(model), sampling_with(model, self.n_candidates):
-            model.eval(); sums, gen = {}, generator(0)
+            model.eval()
+            sums, gen = {}, generator(0)
             for i in torch.arange(len(self.data)).split(self.batch_size):
-                for k, v in self._terms(model, self.data.batch(i).to(learner.device), draw_noise(len(i), model.n_latent, model.segmentation.n_segments, gen, n_candidates=self.n_candidates), s.weights).items(): sums[k] = sums.get(k, 0.) + float(v.sum())
+                for k, v in self._terms(
+                        model, self.data.batch(i).to(learner.device),
+                        draw_noise(len(i), model.n_latent, model.segmentation.n_segments, gen,
+                                   n_candidates=self.n_candidates), s.weights).items():
+                    sums[k] = sums.get(k, 0.) + float(v.sum())
             model.train()
         s.held_out = {k: v/len(self.data) for k, v in sums.items()}
         self._weigh(s)
-        if s.held_out["loss"] < s.best_loss: s.best_loss, s.best_epoch, s.best_held_out, s.waited = s.held_out["loss"], s.epoch, dict(s.held_out), 0
+        if s.held_out["loss"] < s.best_loss:
+            s.best_loss, s.best_epoch, s.best_held_out, s.waited = s.held_out["loss"], s.epoch, dict(s.held_out), 0
         elif s.all_frequencies: s.waited += 1
         if s.waited >= self.patience: s.stop = True
 
-    def _weigh(self, s): # the weight beside a correlation changes with the schedule and with what is explained: all epochs are compared under the one it ends with
+    def _weigh(self, s):
+        # the weight beside a correlation changes with the schedule and with what is explained: all epochs are compared
+        # under the one it ends with
         if "correlation" not in s.held_out: return
         weight = (s.final_weights or s.weights)["kl"]
         loss = lambda h: h["correlation"] + weight*h["kl"]
         s.held_out["loss"] = loss(s.held_out)
         if s.best_held_out: s.best_loss = s.best_held_out["loss"] = loss(s.best_held_out)
         for row in s.history:
-            if "held_out_correlation" in row: row["held_out"] = weight*row["held_out_kl"] - row["held_out_correlation"]
+            if "held_out_correlation" in row:
+                row["held_out"] = weight*row["held_out_kl"] - row["held_out_correlation"]
 
     def _terms(self, model, batch, noise, weights):
         p = model.predict(batch, noise.to(batch.images.device))
@@ -468,29 +521,38 @@ def training_report(history:list, # of `TrainState`
     best, last = history[best_epoch - 1], history[-1]
     then, now = (h.get("kl", 0.) for h in (best, last)) # with a weight of 0 it is not computed
     lost = last["held_out"] - best["held_out"]
-    if best_epoch == last["epoch"]: return f"The held-out images were still improving at the last epoch ({last['epoch']}): no over-fitting."
+    if best_epoch == last["epoch"]:
+        return f"The held-out images were still improving at the last epoch ({last['epoch']}): no over-fitting."
     text = f"Epoch {best_epoch} of {last['epoch']} was best on the held-out images"
-    if last["loss"] < best["loss"] and now > 1.05*then: return f"{text}; afterwards the training loss fell by {best['loss'] - last['loss']:.3g} while the held-out loss rose by {lost:.3g} and the KL divergence climbed from {then:.2f} to {now:.2f} nats: the model over-fits. Results are from epoch {best_epoch}."
+    if last["loss"] < best["loss"] and now > 1.05*then:
+        return (f"{text}; afterwards the training loss fell by {best['loss'] - last['loss']:.3g} while the held-out "
+                f"loss rose by {lost:.3g} and the KL divergence climbed from {then:.2f} to {now:.2f} nats: "
+                f"the model over-fits. Results are from epoch {best_epoch}.")
     return f"{text} (by {lost:.3g}). Results are from that epoch."
 
 # %% ../nbs/31_learner.ipynb #c9a1091e
 class Recorder(Callback):
     "Appends one dict per epoch to `state.history`: means over all images of the epoch."
     order = 10
-    def before_epoch(self, learner): learner.state.sums, learner.state.epoch_started = {}, learner.state.elapsed
+    def before_epoch(self, learner):
+        learner.state.sums, learner.state.epoch_started = {}, learner.state.elapsed
 
     def after_batch(self, learner):
         s = learner.state
-        s.lr = learner.optimizer.param_groups[0]["lr"] # of this batch: a run that is continued just before the end of an epoch has no other
-        for name, value in {"images": 1., "loss": s.loss, **s.terms}.items(): s.sums[name] = s.sums.get(name, 0.) + s.batch_size*value
+        # of this batch: a run that is continued just before the end of an epoch has no other
+        s.lr = learner.optimizer.param_groups[0]["lr"]
+        for name, value in {"images": 1., "loss": s.loss, **s.terms}.items():
+            s.sums[name] = s.sums.get(name, 0.) + s.batch_size*value
 
     def after_epoch(self, learner):
         s = learner.state
-        sums = dict(s.sums); images = sums.pop("images")
+        sums = dict(s.sums)
+        images = sums.pop("images")
         means = {name: v/images for name, v in sums.items()}
         apart = {"held_out": s.held_out["loss"], "held_out_kl": s.held_out["kl"]} if s.held_out else {}
         if "correlation" in s.held_out: apart["held_out_correlation"] = -s.held_out["correlation"]
-        s.history.append(dict(epoch=s.epoch, step=s.step, minutes=s.elapsed/60, seconds=s.elapsed - s.epoch_started, correlation=-means.pop("correlation"), **means, **apart,
+        s.history.append(dict(epoch=s.epoch, step=s.step, minutes=s.elapsed/60, seconds=s.elapsed - s.epoch_started,
+                              correlation=-means.pop("correlation"), **means, **apart,
                               kl_weight=s.weights.get("kl", 0.), candidates=s.candidates or 0, lr=s.lr))
 
 # %% ../nbs/31_learner.ipynb #47b2ce1f
@@ -513,7 +575,9 @@ class Quiet:
 
 def say(text:str):
     "A line on standard error, if it is there."
-    out = Quiet(); out.write(f"{text}\n"); out.flush()
+    out = Quiet()
+    out.write(f"{text}\n")
+    out.flush()
 
 def progress_bar(total:int, # units of work
                  desc:str, # what it is
@@ -521,11 +585,16 @@ def progress_bar(total:int, # units of work
                  progress:bool=True, # False: none
                  seconds:float=30.): # in a log file: at most one line in this time, and none for less
     "A bar in a notebook or terminal; a few lines in a log file."
-    if is_live(): return tqdm(total=total, desc=desc, unit=unit, disable=not progress, **({} if "ipykernel" in sys.modules else dict(file=Quiet())))
-    return text_tqdm(total=total, desc=desc, unit=unit, disable=not progress, file=Quiet(lines=True), delay=seconds, mininterval=seconds, maxinterval=seconds, bar_format="{desc}: {percentage:.0f} % of {total_fmt} {unit}s, {remaining} left")
+    if is_live():
+        return tqdm(total=total, desc=desc, unit=unit, disable=not progress,
+                    **({} if "ipykernel" in sys.modules else dict(file=Quiet())))
+    return text_tqdm(total=total, desc=desc, unit=unit, disable=not progress, file=Quiet(lines=True),
+                     delay=seconds, mininterval=seconds, maxinterval=seconds,
+                     bar_format="{desc}: {percentage:.0f} % of {total_fmt} {unit}s, {remaining} left")
 
 class ProgressBar(Callback):
-    "How far training is, with loss, correlation and time left: a bar, or in a log file a line for each epoch and for each minute of a long one."
+    """How far training is, with loss, correlation and time left: a bar, or in a log file a line for each epoch and
+    for each minute of a long one."""
     order = 20
     def __init__(self, epochs:int|None=None, # planned
                  make=None, # what draws the bar; None: a bar where there is a screen, else lines
@@ -535,14 +604,19 @@ class ProgressBar(Callback):
     def before_fit(self, learner):
         self._last, self._bar = time.monotonic(), None
         if make := self.make or (tqdm if is_live() else None):
-            self._bar = make(total=100., desc="fit", unit="%", mininterval=0.3, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", disable=not learner.is_main, **({} if self.make or "ipykernel" in sys.modules else dict(file=Quiet())))
+            self._bar = make(total=100., desc="fit", unit="%", mininterval=0.3,
+                             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}",
+                             disable=not learner.is_main,
+                             **({} if self.make or "ipykernel" in sys.modules else dict(file=Quiet())))
 
     def after_batch(self, learner):
         s = learner.state
         if self._bar is not None:
             self._bar.update(100*s.progress - self._bar.n)
-            self._bar.set_postfix(dict(epoch=s.epoch, loss=f"{s.loss:.4f}", correlation=f"{s.correlation:.4f}"), refresh=False)
-        elif time.monotonic() - self._last > self.seconds and s.position < len(learner.data): self._line(learner, f"{self._epoch(s.epoch + 1)}, image {s.position} of {len(learner.data)}")
+            self._bar.set_postfix(dict(epoch=s.epoch, loss=f"{s.loss:.4f}", correlation=f"{s.correlation:.4f}"),
+                                  refresh=False)
+        elif time.monotonic() - self._last > self.seconds and s.position < len(learner.data):
+            self._line(learner, f"{self._epoch(s.epoch + 1)}, image {s.position} of {len(learner.data)}")
 
     def after_epoch(self, learner):
         s = learner.state
@@ -555,9 +629,11 @@ class ProgressBar(Callback):
     def _epoch(self, n): return f"epoch {n}" + (f"/{self.epochs}" if self.epochs else "")
 
     def _line(self, learner, text):
-        s = learner.state; self._last = time.monotonic()
+        s = learner.state
+        self._last = time.monotonic()
         left = f", about {s.elapsed/60*(1 - s.progress)/s.progress:.1f} min left" if s.progress > 0 else ""
-        if learner.is_main: say(f"{text}, loss {s.loss:.5g}, correlation {s.correlation:.4f}, {s.elapsed/60:.1f} min{left}")
+        if learner.is_main:
+            say(f"{text}, loss {s.loss:.5g}, correlation {s.correlation:.4f}, {s.elapsed/60:.1f} min{left}")
 
 # %% ../nbs/31_learner.ipynb #6e8644d0
 def save_checkpoint(path, # file to write
@@ -579,10 +655,17 @@ def open_checkpoint(path, # file to read
     "Read a checkpoint; a file that is not one, or is damaged, raises an error that names it."
     if not Path(path).is_file(): raise InputError(path, "no such file", "a checkpoint of cryosphere_nb")
     try: tensors, header = read_tensors(path)
-    except InputError as e: raise InputError(path, e.found, "a checkpoint of cryosphere_nb", "The other checkpoint of the run may be intact.") from None
-    if header.get("format") != CHECKPOINT: raise InputError(path, f"a file of format {header.get('format')!r}", "a checkpoint of cryosphere_nb")
-    try: state = TrainState(**json.loads(header["state"])); check_types(state, "state")
-    except (KeyError, TypeError, ValueError, RecursionError) as e: raise InputError(path, f"a damaged file ({e})", "a checkpoint of cryosphere_nb", "The other checkpoint of the run may be intact.") from None
+    except InputError as e:
+        raise InputError(path, e.found, "a checkpoint of cryosphere_nb",
+                         "The other checkpoint of the run may be intact.") from None
+    if header.get("format") != CHECKPOINT:
+        raise InputError(path, f"a file of format {header.get('format')!r}", "a checkpoint of cryosphere_nb")
+    try:
+        state = TrainState(**json.loads(header["state"]))
+        check_types(state, "state")
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
+        raise InputError(path, f"a damaged file ({e})", "a checkpoint of cryosphere_nb",
+                         "The other checkpoint of the run may be intact.") from None
     return tensors, state
 
 def weights_of(tensors:dict) -> dict: # of `open_checkpoint` -> name -> tensor
@@ -596,7 +679,9 @@ def load_model(model:nn.Module, # to fill
     weights, own = weights_of(tensors), model.state_dict()
     for k in sorted(own.keys() | weights.keys()):
         found, want = ((*d[k].shape, d[k].dtype) if k in d else "nothing" for d in (weights, own))
-        if found != want: raise InputError(f"{path}, tensor '{k}'", found, want, "The checkpoint belongs to another model or configuration.")
+        if found != want:
+            raise InputError(f"{path}, tensor '{k}'", found, want,
+                             "The checkpoint belongs to another model or configuration.")
     model.load_state_dict(weights)
 
 def load_checkpoint(path, # file to read
@@ -605,10 +690,14 @@ def load_checkpoint(path, # file to read
     tensors, state = open_checkpoint(path)
     load_model(learner.model, tensors, path)
     try:
-        learner.plain_optimizer.load_state_dict(learner.plain_optimizer.state_dict() | dict(state=_moments(tensors, learner)))
+        learner.plain_optimizer.load_state_dict(
+            learner.plain_optimizer.state_dict() | dict(state=_moments(tensors, learner)))
         learner.gen.set_state(tensors["generator"])
-        if state.position and not torch.equal(tensors["order"].sort().values, torch.arange(len(learner.data))): raise ValueError("an order of other images")
-    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as e: raise InputError(path, f"a checkpoint that cannot be continued ({e})", f"one of this model and {len(learner.data)} images") from None
+        if state.position and not torch.equal(tensors["order"].sort().values, torch.arange(len(learner.data))):
+            raise ValueError("an order of other images")
+    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as e:
+        raise InputError(path, f"a checkpoint that cannot be continued ({e})",
+                         f"one of this model and {len(learner.data)} images") from None
     vars(learner.state).update(vars(state), stop=False, interrupted=False)
     if state.position: learner.images_in_order = tensors["order"]
     learner.kept_latents = tensors.get("latents")
@@ -618,7 +707,8 @@ def _moments(tensors, learner): # of the optimiser, by number of the parameter
     for name, value in tensors.items():
         if not name.startswith("optimizer."): continue
         _, i, key = name.split(".")
-        if value.ndim and value.shape != parameters[int(i)].shape: raise ValueError(f"{name} of shape {tuple(value.shape)}")
+        if value.ndim and value.shape != parameters[int(i)].shape:
+            raise ValueError(f"{name} of shape {tuple(value.shape)}")
         found.setdefault(int(i), {})[key] = value
     return found
 
@@ -627,7 +717,8 @@ class Checkpoint(Callback):
     order = 50
     def __init__(self,
                  folder, # folder to write to; it must be there
-                 every_seconds:float=60., # at most this often, but once in the first minute; and at the beginning and the end
+                 # at most this often, but once in the first minute; and at the beginning and the end
+                 every_seconds:float=60.,
                  check=None): # function without arguments that raises if nothing may be written
         self.folder, self.every, self.check = Path(folder), every_seconds, check or (lambda: None)
 
@@ -637,7 +728,9 @@ class Checkpoint(Callback):
         self.saved, self.due = time.monotonic(), min(self.every, 60.)
 
     def after_epoch(self, learner):
-        if learner.is_main and learner.state.best_epoch == learner.state.epoch: self.check(); save_checkpoint(self.folder/"best.safetensors", learner)
+        if learner.is_main and learner.state.best_epoch == learner.state.epoch:
+            self.check()
+            save_checkpoint(self.folder/"best.safetensors", learner)
 
     def after_batch(self, learner):
         if time.monotonic() - self.saved > self.due: self._save(learner)
@@ -654,7 +747,8 @@ class Checkpoint(Callback):
         newest = history[-1]["loss"]
         if newest <= self.best:
             self.best = newest
-            with write_atomic(self.folder/"best.safetensors", make_parents=False) as tmp: shutil.copyfile(self.folder/"last.safetensors", tmp)
+            with write_atomic(self.folder/"best.safetensors", make_parents=False) as tmp:
+                shutil.copyfile(self.folder/"last.safetensors", tmp)
 
 # %% ../nbs/31_learner.ipynb #b16478d0
 def leave_group():
@@ -666,24 +760,33 @@ class Engine(Callback):
     "Device, mixed precision and several processes, by Hugging Face Accelerate."
     order = -100
     def __init__(self,
-                 precision:str="no", # "no" (float32), "bf16" or "fp16": networks only; coordinates and images stay float32
+                 # "no" (float32), "bf16" or "fp16": networks only; coordinates and images stay float32
+                 precision:str="no",
                  cpu:bool=False): # stay on the CPU even if there is a GPU
-        if precision not in ("no", "bf16", "fp16"): raise InputError("precision", repr(precision), "'no', 'bf16' or 'fp16'")
+        if precision not in ("no", "bf16", "fp16"):
+            raise InputError("precision", repr(precision), "'no', 'bf16' or 'fp16'")
         grouped = torch.distributed.is_initialized()
-        if "WORLD_SIZE" in os.environ and not grouped: import_module("torch._dynamo") # the wrapper would import it once the group is there, and then its functions' default values keep the group alive
-        AcceleratorState._reset_state(reset_partial_state=not grouped) # it is global: without this, a second `fit` in a notebook could not change precision
+        # the wrapper would import it once the group is there, and then its functions' default values keep the group
+        # alive
+        if "WORLD_SIZE" in os.environ and not grouped: import_module("torch._dynamo")
+        # it is global: without this, a second `fit` in a notebook could not change precision
+        AcceleratorState._reset_state(reset_partial_state=not grouped)
         self.accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
-        if not grouped and torch.distributed.is_initialized(): atexit.register(leave_group) # who starts it ends it
+        if not grouped and torch.distributed.is_initialized():
+            atexit.register(leave_group) # who starts it ends it
 
     def before_fit(self, learner):
         a = self.accelerator
         learner.forward, learner.optimizer = a.prepare(learner.model, learner.plain_optimizer)
         learner.backward, learner.reduce = a.backward, lambda x: a.reduce(x, "sum")
-        learner.device, learner.rank, learner.world, learner.is_main = a.device, a.process_index, a.num_processes, a.is_main_process
+        learner.device, learner.rank, learner.world, learner.is_main = (
+            a.device, a.process_index, a.num_processes, a.is_main_process)
 
     def after_fit(self, learner):
         self.accelerator.wait_for_everyone()
-        learner.forward, learner.optimizer, learner.backward = learner.model, learner.plain_optimizer, torch.Tensor.backward # wrappers hold the group
+        # wrappers hold the group
+        learner.forward, learner.optimizer, learner.backward = (
+            learner.model, learner.plain_optimizer, torch.Tensor.backward)
         self.accelerator.free_memory()
 
 def on_main(engine:Engine, # knows the processes

@@ -37,11 +37,14 @@ class NoiseModel(nn.Module):
                  share:float=1.): # of the values of a shell that are independent: `mask_share` where images are masked
         super().__init__()
         n = int(shell_index(D).max()) + 1
-        self.D, self.scale_std, self.white, self.share, self.cutoff = D, scale_std, white, share, math.inf # cycles per box
-        self.register_buffer("variance", torch.full((n,), float(D**2))); self.register_buffer("transfer", torch.ones(n))
+        self.D, self.scale_std, self.white, self.share, self.cutoff = (
+            D, scale_std, white, share, math.inf) # cycles per box
+        self.register_buffer("variance", torch.full((n,), float(D**2)))
+        self.register_buffer("transfer", torch.ones(n))
 
     def precision(self) -> Tensor: # (D, D//2+1)
-        "Weight of every value of a half plane: how often it counts in the whole plane, if it is independent, over the variance, up to the cutoff."
+        """Weight of every value of a half plane: how often it counts in the whole plane, if it is independent,
+        over the variance, up to the cutoff."""
         shell = shell_index(self.D, self.variance.device)
         weight = half_plane_weights(self.D, self.variance.device)*(self.share*self.D**2)/self.variance[shell]
         weight = weight*(shell > 0)
@@ -70,7 +73,9 @@ class NoiseModel(nn.Module):
         "The same noise for Fourier-cropped images."
         small = NoiseModel(D, self.scale_std, self.white, self.share).to(self.variance.device)
         n = len(small.variance)
-        small.transfer.copy_(self.transfer[:n]); small.variance.copy_(self.variance[:n]*(D/self.D)**4) # `fourier_crop` keeps grey values: Fourier values shrink by the area
+        small.transfer.copy_(self.transfer[:n])
+        # `fourier_crop` keeps grey values: Fourier values shrink by the area
+        small.variance.copy_(self.variance[:n]*(D/self.D)**4)
         small.cutoff = self.cutoff
         return small
 
@@ -92,22 +97,30 @@ class NoiseModel(nn.Module):
                 F_predicted:Tensor, # (B, D, D//2+1) half planes of the predictions
                ) -> Tensor: # (B,) nats
         "Negative log-likelihood of each image."
-        if F_observed.shape[-2] != self.D: raise InputError("images", f"{F_observed.shape[-2]} pixels", f"{self.D} pixels, as the noise model")
+        if F_observed.shape[-2] != self.D:
+            raise InputError("images", f"{F_observed.shape[-2]} pixels", f"{self.D} pixels, as the noise model")
         return -self.gain(F_observed, F_predicted) - self.empty(F_observed)
 
     @torch.no_grad()
     def estimate(self, pairs): # iterable of (F_observed, F_predicted), each (B, D, D//2+1)
         "Set transfer and variance from images and their predictions (least squares per shell)."
-        sums = sum(torch.stack([shell_sums(v, self.D).sum(0) for v in (y.real*p.real + y.imag*p.imag, p.abs().square(), y.abs().square())] + [len(y)*shell_sums(torch.ones_like(y.real[0]), self.D)]) for y, p in pairs)
+        sums = sum(
+            torch.stack([shell_sums(v, self.D).sum(0)
+                         for v in (y.real*p.real + y.imag*p.imag, p.abs().square(), y.abs().square())]
+                        + [len(y)*shell_sums(torch.ones_like(y.real[0]), self.D)])
+            for y, p in pairs)
         cross, square, power, count = sums.double().clone()
         common = (cross[1:].sum()/square[1:].sum().clamp(min=1e-30)).clamp(min=0)
         noise = power/count
-        transfer = ((cross*common.square() + noise*common)/(square*common.square() + noise)).clamp(min=0) # a shell that says nothing gets the common transfer
+        # a shell that says nothing gets the common transfer
+        transfer = ((cross*common.square() + noise*common)/(square*common.square() + noise)).clamp(min=0)
         transfer[0] = common
         variance = (power - 2*transfer*cross + transfer.square()*square)/count
         variance[0] = variance[1]
-        if self.white: variance = torch.full_like(variance, float((variance*count)[1:].sum()/count[1:].sum()))
-        self.transfer.copy_(transfer); self.variance.copy_(variance.clamp(min=1e-6*float(noise[1:].mean())))
+        if self.white:
+            variance = torch.full_like(variance, float((variance*count)[1:].sum()/count[1:].sum()))
+        self.transfer.copy_(transfer)
+        self.variance.copy_(variance.clamp(min=1e-6*float(noise[1:].mean())))
         return self
 
 # %% ../nbs/15_likelihood.ipynb #d6f0289a

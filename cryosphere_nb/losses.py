@@ -64,7 +64,9 @@ SPIN_RESIDUES = 10 # length of a segment up to which `std` is meant
 def turn_energy(rotvec:Tensor, # (B, M, 3) rotation of every segment, rad
                 joints:Tensor, # (J, 2) pairs of segments that are bonded
                 length:Tensor, # (M,) residues of each segment
-                std:float=1., # standard deviation of a short segment's turn against the neighbour that it goes with, along each axis, rad; for small turns
+                # standard deviation of a short segment's turn against the neighbour that it goes with, along each axis,
+                # rad; for small turns
+                std:float=1.,
                ) -> Tensor: # (B,), nats
     "Minus the log of a prior on segments that turn against all of their neighbours."
     q = roma.rotvec_to_unitquat(rotvec)
@@ -83,7 +85,9 @@ def neighbour_pairs(beads:Tensor, # (R, 3) one structure or (B, R, 3) a batch, �
     points = beads.detach().to("cpu", torch.float64).numpy()
     batch = points[None] if points.ndim == 2 else points
     finite = np.isfinite(batch).all((1, 2))
-    if not finite.all(): raise InputError(f"beads of image {int(np.flatnonzero(~finite)[0])} in the batch", "NaN or infinite coordinates", "finite positions, Å")
+    if not finite.all():
+        raise InputError(f"beads of image {int(np.flatnonzero(~finite)[0])} in the batch",
+                         "NaN or infinite coordinates", "finite positions, Å")
     found = [_tree_pairs(x, cutoff, exclude) for x in batch]
     pairs = torch.from_numpy(np.concatenate(found)).to(beads.device)
     if points.ndim == 2: return pairs
@@ -92,7 +96,8 @@ def neighbour_pairs(beads:Tensor, # (R, 3) one structure or (B, R, 3) a batch, �
 
 def _tree_pairs(x, cutoff, exclude):
     "Pairs of one structure as an (K, 2) int64 array, i < j, sorted."
-    pairs = cKDTree(x, balanced_tree=False, compact_nodes=False).query_pairs(cutoff, output_type="ndarray").astype(np.int64).reshape(-1, 2)
+    pairs = (cKDTree(x, balanced_tree=False, compact_nodes=False)
+             .query_pairs(cutoff, output_type="ndarray").astype(np.int64).reshape(-1, 2))
     code = pairs.min(1)*len(x) + pairs.max(1)
     if exclude is not None:
         e = exclude.cpu().numpy().reshape(-1, 2)
@@ -106,7 +111,8 @@ def clash_loss(beads:Tensor, # (B, R, 3), Å
                cutoff:float=4., # Å; paper, figure 7
                pairs:Tensor|None=None, # (K, 3) image, i, j: a list to reuse; made here if None
               ) -> Tensor: # (B,), Å²
-    "Squared penetration below `cutoff`, summed over the pairs that are not bonded, per bead; 0 with gradient 0 where nothing clashes."
+    """Squared penetration below `cutoff`, summed over the pairs that are not bonded, per bead;
+    0 with gradient 0 where nothing clashes."""
     image, i, j = (neighbour_pairs(beads, cutoff, bonded) if pairs is None else pairs).unbind(1)
     distance = torch.linalg.vector_norm(beads[image, i] - beads[image, j], dim=-1)
     depth = (cutoff - distance).clamp(min=0).square()
@@ -118,7 +124,8 @@ def count_clashes(beads:Tensor, # (B, R, 3) or (R, 3), Å
                  ) -> Tensor: # (B,) or scalar, long
     "Number of non-bonded pairs closer than `cutoff` in each structure (the count of the paper's figure 7)."
     pairs = neighbour_pairs(beads, cutoff, bonded)
-    return torch.tensor(len(pairs), device=beads.device) if beads.ndim == 2 else torch.bincount(pairs[:, 0], minlength=len(beads))
+    return (torch.tensor(len(pairs), device=beads.device) if beads.ndim == 2
+            else torch.bincount(pairs[:, 0], minlength=len(beads)))
 
 # %% ../nbs/14_losses.ipynb #225051c6
 def elastic_pairs(beads:Tensor, # (R, 3) nominal structure, Å
@@ -159,7 +166,8 @@ class Schedule:
         check("kind", self.kind in ("constant", "linear", "cyclic"), "constant, linear or cyclic")
         for name in "start", "stop", "warmup", "period":
             value = getattr(self, name)
-            check(name, isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"), "a finite number, not negative")
+            check(name, isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"),
+                  "a finite number, not negative")
         if self.kind == "cyclic":
             check("period", self.period > 0, "a number above 0")
             check("warmup", self.warmup <= self.period, f"at most the period, {self.period}")
@@ -199,7 +207,9 @@ class LossWeights:
             value = getattr(self, f.name)
             if isinstance(value, Schedule): continue
             try: object.__setattr__(self, f.name, Schedule(stop=value))
-            except InputError as e: raise InputError(f"LossWeights, field '{f.name}'", e.found, "a number, not negative, or a Schedule") from None
+            except InputError as e:
+                raise InputError(f"LossWeights, field '{f.name}'", e.found,
+                                 "a number, not negative, or a Schedule") from None
 
     def at(self, time:float=0., # training time
           ) -> dict[str, float]: # name -> weight
@@ -208,10 +218,12 @@ class LossWeights:
 
 def total_loss(terms:dict, # name -> function without arguments that returns (B,) or a scalar
                weights:dict, # name -> weight now, e.g. LossWeights().at(time)
-              ) -> tuple[Tensor, dict[str, Tensor]]: # total (scalar), and the mean of each computed term, unweighted and detached
+    ) -> tuple[Tensor, dict[str, Tensor]]: # total (scalar), and the mean of each computed term, unweighted and detached
     "Weighted sum of the batch means of the terms (eq. 8); a term with weight 0 is not computed."
     for name in terms:
-        if name not in weights: raise InputError(f"loss term '{name}'", "no weight for it", f"one of {', '.join(weights)}")
+        if name not in weights:
+            raise InputError(f"loss term '{name}'", "no weight for it", f"one of {', '.join(weights)}")
     means = {name: term().mean() for name, term in terms.items() if weights[name] != 0}
     if not means: raise InputError("loss weights", "all 0", "at least one term with a weight")
-    return sum(weights[name]*value for name, value in means.items()), {name: value.detach() for name, value in means.items()}
+    return (sum(weights[name]*value for name, value in means.items()),
+            {name: value.detach() for name, value in means.items()})

@@ -20,10 +20,11 @@ from tqdm.auto import tqdm
 
 from .core import InputError, fft2c, frequency_axes, generator, pixel_axis, shift_phase, write_atomic
 from .image import bspline_weights, ctf_half_plane, oversampling, window
-from .particles import Particles, bad_images, image_label, pixel_dtype, read_header, refuse_overwrite, soft_step
+from cryosphere_nb.particles import (Particles, bad_images, image_label, pixel_dtype, read_header, refuse_overwrite,
+    soft_step)
 from .structure import Structure
 from .synthetic import scatterers
-from .viewers import _finish
+from .plotting import finish_figure
 
 # %% ../nbs/41_maps.ipynb #0b2ad39b
 def fft3c(volume:Tensor, # (..., D, D, D) real, [z, y, x], origin at voxel D//2
@@ -49,16 +50,21 @@ class Map:
     "A density on a cubic grid."
     values:Tensor # (D, D, D) float, [z, y, x]
     pixel_size:float # side of a voxel, Å
-    origin:tuple|None = None # (x, y, z) of the first voxel in the frame of its file, Å; None: the centre of the box is at (0, 0, 0)
+    # (x, y, z) of the first voxel in the frame of its file, Å; None: the centre of the box is at (0, 0, 0)
+    origin:tuple|None = None
     label:str = "" # where it comes from, if not from images; goes into its file
 
     def __post_init__(self):
         v = self.values
-        if v.ndim != 3 or len(set(v.shape)) > 1: raise InputError("Map, field 'values'", f"shape {tuple(v.shape)}", "(D, D, D), a cube")
-        if not v.isfinite().all(): raise InputError("Map, field 'values'", "numbers that are not finite", "a density")
-        if not 0 < self.pixel_size < math.inf: raise InputError("Map, field 'pixel_size'", self.pixel_size, "a positive length, Å")
+        if v.ndim != 3 or len(set(v.shape)) > 1:
+            raise InputError("Map, field 'values'", f"shape {tuple(v.shape)}", "(D, D, D), a cube")
+        if not v.isfinite().all():
+            raise InputError("Map, field 'values'", "numbers that are not finite", "a density")
+        if not 0 < self.pixel_size < math.inf:
+            raise InputError("Map, field 'pixel_size'", self.pixel_size, "a positive length, Å")
         first = (-(self.D//2)*self.pixel_size,)*3 if self.origin is None else tuple(map(float, self.origin))
-        if not all(map(math.isfinite, first)): raise InputError("Map, field 'origin'", first, "three numbers, Å")
+        if not all(map(math.isfinite, first)):
+            raise InputError("Map, field 'origin'", first, "three numbers, Å")
         object.__setattr__(self, "origin", first)
 
     @property
@@ -67,33 +73,49 @@ class Map:
     def centre(self) -> Tensor: # (3,) Å
         "Where voxel `D//2`, about which poses turn, lies in the frame of the file."
         return torch.tensor(self.origin) + self.D//2*self.pixel_size
-    def __repr__(self): return f"Map({self.D} voxels of {self.pixel_size:.4g} Å a side, centre at {', '.join(f'{c:.4g}' for c in self.centre.tolist())} Å{', ' + self.label if self.label else ''})"
+    def __repr__(self):
+        return (f"Map({self.D} voxels of {self.pixel_size:.4g} Å a side, "
+                f"centre at {', '.join(f'{c:.4g}' for c in self.centre.tolist())} Å"
+                f"{', ' + self.label if self.label else ''})")
 
 # %% ../nbs/41_maps.ipynb #0d938a4f
 def _axes_of(header, path): # position of x, y, z among columns, rows, sections
     "Which axis of the file each of x, y, z is."
     axes = [int(header[n]) for n in ("mapc", "mapr", "maps")]
     if axes == [0, 0, 0]: return [0, 1, 2] # some writers leave them out
-    if sorted(axes) != [1, 2, 3]: raise InputError(path, f"columns, rows and sections along the axes {', '.join(map(str, axes))}", "1, 2 and 3 in some order", "Is this an MRC file?")
+    if sorted(axes) != [1, 2, 3]:
+        raise InputError(path, f"columns, rows and sections along the axes {', '.join(map(str, axes))}",
+                         "1, 2 and 3 in some order", "Is this an MRC file?")
     return [axes.index(k) for k in (1, 2, 3)]
 
 def _voxel_of(header, path):
     "Side of the voxels; refused if they are no cubes."
     sides = [float(header.cella[c])/max(int(header[f"m{c}"]), 1) for c in "xyz"]
     angles = [float(header.cellb[k]) for k in ("alpha", "beta", "gamma")]
-    if not (all(map(math.isfinite, sides)) and 0.01 < min(sides) and max(sides) < 1000 and max(sides) - min(sides) < 1e-3*max(sides)): raise InputError(path, f"voxels of {', '.join(f'{s:.4g}' for s in sides)} Å", "cubic voxels of known size", "Set the voxel size in the header.")
-    if any(angles) and not all(abs(a - 90) < 0.01 for a in angles): raise InputError(path, f"a cell with angles of {', '.join(f'{a:g}' for a in angles)}°", "right angles", "Resample the map on a cubic grid.")
+    if not (all(map(math.isfinite, sides)) and 0.01 < min(sides) and max(sides) < 1000
+            and max(sides) - min(sides) < 1e-3*max(sides)):
+        raise InputError(path, f"voxels of {', '.join(f'{s:.4g}' for s in sides)} Å",
+                         "cubic voxels of known size", "Set the voxel size in the header.")
+    if any(angles) and not all(abs(a - 90) < 0.01 for a in angles):
+        raise InputError(path, f"a cell with angles of {', '.join(f'{a:g}' for a in angles)}°",
+                         "right angles", "Resample the map on a cubic grid.")
     return sides[0]
 
 def _values_of(header, path): # -> array as in the file: sections, rows, columns
     "The voxels, after the file's size has been compared with what its header says."
     n = [int(header[k]) for k in ("nz", "ny", "nx")]
-    if len(set(n)) > 1 or n[0] < 1: raise InputError(path, f"a box of {' x '.join(map(str, n[::-1]))} voxels", "a cube", "Pad it with zeros." if min(n) > 0 else "Is this an MRC file?")
+    if len(set(n)) > 1 or n[0] < 1:
+        raise InputError(path, f"a box of {' x '.join(map(str, n[::-1]))} voxels", "a cube",
+                         "Pad it with zeros." if min(n) > 0 else "Is this an MRC file?")
     dtype = pixel_dtype(header, path)
     first, size = 1024 + int(header.nsymbt), math.prod(n)*dtype.itemsize
     there = os.path.getsize(path)
-    if first < 1024 or there < first + size: raise InputError(path, f"a file of {there} bytes", f"{first + size}: a box of {n[0]} voxels, {dtype.name}, after a header of {first}", "The file is truncated, or no MRC file: copy it again.")
-    if there > first + size: warnings.warn(f"{path}: {there - first - size} bytes more than its header accounts for; they are not used")
+    if first < 1024 or there < first + size:
+        raise InputError(path, f"a file of {there} bytes",
+                         f"{first + size}: a box of {n[0]} voxels, {dtype.name}, after a header of {first}",
+                         "The file is truncated, or no MRC file: copy it again.")
+    if there > first + size:
+        warnings.warn(f"{path}: {there - first - size} bytes more than its header accounts for; they are not used")
     return np.fromfile(path, dtype, math.prod(n), offset=first).reshape(n)
 
 def read_map(path, # .mrc or .map file
@@ -105,8 +127,11 @@ def read_map(path, # .mrc or .map file
     if not any(origin): origin = [starts[axes[k]]*side for k in range(3)]
     labels = [bytes(text).decode("latin1").strip("\0 ") for text in np.atleast_1d(header.label)]
     values = data.transpose([2 - axes[k] for k in (2, 1, 0)]).astype(np.float32, order="C")
-    try: return Map(torch.from_numpy(values), side, origin, next((text for text in labels if text.startswith(FROM_MODEL)), ""))
-    except InputError as e: raise InputError(f"{path}, {e.where.split(chr(39))[1]}", e.found, e.expected) from None
+    try:
+        return Map(torch.from_numpy(values), side, origin,
+                   next((text for text in labels if text.startswith(FROM_MODEL)), ""))
+    except InputError as e:
+        raise InputError(f"{path}, {e.where.split(chr(39))[1]}", e.found, e.expected) from None
 
 FROM_MODEL = "computed from a model" # such labels begin so
 
@@ -116,7 +141,9 @@ def write_map(map:Map, # density
     "Write a density with its voxel size, origin and label, atomically."
     refuse_overwrite(path, overwrite)
     with write_atomic(path) as tmp, mrcfile.new(tmp, map.values.detach().cpu().float().numpy(), overwrite=True) as mrc:
-        mrc.set_volume(); mrc.voxel_size = map.pixel_size; mrc.header.origin = map.origin
+        mrc.set_volume()
+        mrc.voxel_size = map.pixel_size
+        mrc.header.origin = map.origin
         if map.label: mrc.add_label(map.label[:80])
 
 # %% ../nbs/41_maps.ipynb #d12e0d57
@@ -125,7 +152,8 @@ def spread3(points:Tensor, # (n, 3) Å
             D:int, pixel_size:float, # grid in voxels; Å
            ) -> Tensor: # (D, D, D)
     "Point masses spread with cubic B-splines; what falls outside of the box is lost."
-    offset, (i, j, k), inside = window((points/pixel_size + D//2).T, D, -1, 2) # four-byte integers count the voxels of boxes up to 1290
+    # four-byte integers count the voxels of boxes up to 1290
+    offset, (i, j, k), inside = window((points/pixel_size + D//2).T, D, -1, 2)
     x, y, z = bspline_weights(offset)*inside
     values = (z*masses)[:, None, None]*y[:, None]*x # (4, 4, 4, n)
     flat = (k[:, None, None]*D + j[:, None])*D + i
@@ -135,7 +163,8 @@ def crop3(F:Tensor, # (D, D, D//2+1) half space
           D:int, # its box, voxels
           D_new:int, # smaller box, voxels
          ) -> Tensor: # (D_new, D_new, D_new//2+1)
-    "Half space of the same density on a coarser grid: frequencies from the new Nyquist on are dropped, densities are kept."
+    """Half space of the same density on a coarser grid:
+    frequencies from the new Nyquist on are dropped, densities are kept."""
     if D_new == D: return F
     m = (D_new - 1)//2
     old, new = ([*range(m + 1), *range(n - m, n)] for n in (D, D_new))
@@ -152,9 +181,11 @@ def gaussian_map(points:Tensor, # (R, 3), or (N, R, 3) for the mean of N structu
     points = points.reshape(-1, *points.shape[-2:])
     u = oversampling(sigma, pixel_size)
     masses = amplitudes.to(points)/len(points)
-    spread = sum(spread3(p.flatten(0, 1), masses.repeat(len(p)), u*D, pixel_size/u) for p in points.split(max(1, 100_000//len(masses))))
+    spread = sum(spread3(p.flatten(0, 1), masses.repeat(len(p)), u*D, pixel_size/u)
+                 for p in points.split(max(1, 100_000//len(masses))))
     ky, kx = frequency_axes(D, 1., points.device, points.dtype)
-    transfer = lambda k: math.sqrt(2*math.pi)*sigma/pixel_size*torch.exp(-2*(math.pi*sigma/pixel_size*k).square())/torch.sinc(k/u)**4
+    transfer = lambda k: (math.sqrt(2*math.pi)*sigma/pixel_size*torch.exp(-2*(math.pi*sigma/pixel_size*k).square())
+                          /torch.sinc(k/u)**4)
     F = crop3(fft3c(spread), u*D, D)*u**3
     return Map(ifft3c(F*transfer(ky)[:, :, None]*transfer(ky)*transfer(kx), D), pixel_size, label=FROM_MODEL)
 
@@ -172,13 +203,19 @@ def plot_map(map:Map, # density
             ) -> Figure:
     "Central sections and projections of a map."
     v, half = map.values.detach().cpu().float(), map.D//2*map.pixel_size
-    low = -half - map.pixel_size/2; extent = (low, low + map.D*map.pixel_size)*2
+    low = -half - map.pixel_size/2
+    extent = (low, low + map.D*map.pixel_size)*2
     fig, ax = plt.subplots(2, 3, figsize=(7.2, 5), dpi=70, layout="constrained", sharex=True, sharey=True)
     for k, (axis, across, up) in enumerate(((0, "x", "y"), (1, "x", "z"), (2, "y", "z"))):
-        for row, picture in enumerate((v.select(axis, map.D//2), v.sum(axis))): ax[row, k].imshow(picture, cmap="Greys", origin="lower", extent=extent)
-        if beads is not None: ax[1, k].plot(*(beads.detach().cpu()[:, "xyz".index(c)] for c in (across, up)), color="C3", lw=.8)
-        ax[0, k].set_title(f"{'zyx'[axis]} = 0", fontsize=9); ax[1, k].set_xlabel(f"{across}, Å"); ax[1, k].set_ylabel(f"{up}, Å"); ax[0, k].set_ylabel(f"{up}, Å")
-    return _finish(fig)
+        for row, picture in enumerate((v.select(axis, map.D//2), v.sum(axis))):
+            ax[row, k].imshow(picture, cmap="Greys", origin="lower", extent=extent)
+        if beads is not None:
+            ax[1, k].plot(*(beads.detach().cpu()[:, "xyz".index(c)] for c in (across, up)), color="C3", lw=.8)
+        ax[0, k].set_title(f"{'zyx'[axis]} = 0", fontsize=9)
+        ax[1, k].set_xlabel(f"{across}, Å")
+        ax[1, k].set_ylabel(f"{up}, Å")
+        ax[0, k].set_ylabel(f"{up}, Å")
+    return finish_figure(fig)
 
 # %% ../nbs/41_maps.ipynb #0a7a893b
 def shell_index3(D:int, # box, voxels
@@ -190,10 +227,13 @@ def shell_sums3(x:Tensor, # (..., D, D, D//2+1) real
                 shells:Tensor|None=None, # (D, D, D//2+1) long, shell of every voxel; None: `shell_index3`
                ) -> Tensor: # (..., K) for the K = (D+1)//2 shells below Nyquist
     "Sums over the whole of Fourier space, shell by shell."
-    D = x.shape[-2]; K = (D + 1)//2
-    columns = torch.full((D//2 + 1,), 2., device=x.device, dtype=x.dtype); columns[0] = 1
+    D = x.shape[-2]
+    K = (D + 1)//2
+    columns = torch.full((D//2 + 1,), 2., device=x.device, dtype=x.dtype)
+    columns[0] = 1
     if D % 2 == 0: columns[-1] = 1
-    flat = (x*columns).reshape(-1, D*D*(D//2 + 1)); shells = (shell_index3(D, x.device) if shells is None else shells).flatten().clamp(max=K)
+    flat = (x*columns).reshape(-1, D*D*(D//2 + 1))
+    shells = (shell_index3(D, x.device) if shells is None else shells).flatten().clamp(max=K)
     return flat.new_zeros(len(flat), K + 1).index_add_(1, shells, flat)[:, :K].reshape(*x.shape[:-3], K)
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,7 +244,8 @@ class FSC:
     pixel_size:float # Å
 
     @property
-    def frequency(self) -> Tensor: return torch.arange(self.values.shape[-1], device=self.values.device)/(self.D*self.pixel_size) # (K,) 1/Å
+    def frequency(self) -> Tensor:
+        return torch.arange(self.values.shape[-1], device=self.values.device)/(self.D*self.pixel_size) # (K,) 1/Å
     @property
     def auc(self) -> Tensor: # (...) area over frequency in 1/pixel
         return torch.trapezoid(self.values, dx=1/self.D)
@@ -212,23 +253,29 @@ class FSC:
     def best_auc(self) -> float: return (self.values.shape[-1] - 1)/self.D # of FSC = 1
     def crossing(self, threshold:float=0.5, # 0.5 against a truth, 0.143 between half maps
                 ) -> Tensor: # (...) Å
-        "Resolution at which a curve first falls below `threshold`, between shells by a straight line; that of the last shell if it never does."
+        """Resolution at which a curve first falls below `threshold`, between shells by a straight line;
+        that of the last shell if it never does."""
         v = torch.cat([self.values, torch.full_like(self.values[..., :1], -1.)], -1)
-        after = (v < threshold).float().argmax(-1).clamp(min=1); K = self.values.shape[-1]
+        after = (v < threshold).float().argmax(-1).clamp(min=1)
+        K = self.values.shape[-1]
         a, b = (v.gather(-1, (after - d)[..., None])[..., 0] for d in (1, 0))
         shell = torch.where(after < K, after - 1 + ((a - threshold)/(a - b).clamp(min=1e-9)).clamp(0, 1), K - 1.)
         return self.D*self.pixel_size/shell
     def __repr__(self):
         many = f"{self.values[..., 0].numel()} curves, medians: " if self.values.ndim > 1 else ""
-        return f"FSC({many}0.5 at {self.crossing(0.5).median():.2f} Å, 0.143 at {self.crossing(0.143).median():.2f} Å, area {self.auc.median():.3f} of {self.best_auc:.3f})"
+        return (f"FSC({many}0.5 at {self.crossing(0.5).median():.2f} Å, "
+                f"0.143 at {self.crossing(0.143).median():.2f} Å, "
+                f"area {self.auc.median():.3f} of {self.best_auc:.3f})")
 
 def fsc(u:Map, # one map
         v:Map, # the other, on the same grid
         mask:Tensor|None=None, # (D, D, D) between 0 and 1, applied to both
        ) -> FSC:
     "Fourier shell correlation of two maps."
-    if u.D != v.D or abs(u.pixel_size - v.pixel_size) > 1e-3*v.pixel_size: raise InputError("fsc", f"{u} and {v}", "two maps on the same grid")
-    if mask is not None and mask.shape != u.values.shape: raise InputError("fsc, mask", f"shape {tuple(mask.shape)}", f"{tuple(u.values.shape)}")
+    if u.D != v.D or abs(u.pixel_size - v.pixel_size) > 1e-3*v.pixel_size:
+        raise InputError("fsc", f"{u} and {v}", "two maps on the same grid")
+    if mask is not None and mask.shape != u.values.shape:
+        raise InputError("fsc, mask", f"shape {tuple(mask.shape)}", f"{tuple(u.values.shape)}")
     F, G = (fft3c(m.values if mask is None else m.values*mask) for m in (u, v))
     power = lambda X: shell_sums3(X.real.square() + X.imag.square())
     c = shell_sums3(F.real*G.real + F.imag*G.imag)/(power(F)*power(G)).sqrt().clamp(min=1e-30)
@@ -245,12 +292,14 @@ def low_pass(map:Map, # density
 
 def sharpen(map:Map, # density
             b_factor:float, # Å²; negative sharpens
-            curve:FSC|None=None, # of the half maps: weight frequencies by sqrt(2 FSC/(1 + FSC)), which noise does not survive
+            # of the half maps: weight frequencies by sqrt(2 FSC/(1 + FSC)), which noise does not survive
+            curve:FSC|None=None,
            ) -> Map:
     "Apply a B-factor."
     k = frequency_radius3(map.D, map.pixel_size, map.values.device)
     F = fft3c(map.values)*torch.exp(-b_factor/4*k.square())
-    if curve is not None: F = F*of_shells((2*curve.values.clamp(min=0)/(1 + curve.values.clamp(min=0))).sqrt(), map.D)
+    if curve is not None:
+        F = F*of_shells((2*curve.values.clamp(min=0)/(1 + curve.values.clamp(min=0))).sqrt(), map.D)
     return replace(map, values=ifft3c(F, map.D))
 
 def of_shells(values:Tensor, # (K,) one per shell
@@ -268,7 +317,9 @@ def guinier_b(map:Map, # density
     power = shell_sums3(F.abs().square())/shell_sums3(torch.ones_like(F.real))
     k = torch.arange(len(power))/(map.D*map.pixel_size)
     used = (k >= 1/low) & (k <= (1/high if high else math.inf)) & (power.cpu() > 0)
-    if used.sum() < 3: raise InputError("guinier_b", f"{int(used.sum())} shells from {low:g} Å on", "three or more", "Choose a wider range.")
+    if used.sum() < 3:
+        raise InputError("guinier_b", f"{int(used.sum())} shells from {low:g} Å on", "three or more",
+                         "Choose a wider range.")
     slope = np.polyfit(k[used].double().square().numpy(), power.cpu()[used].double().log().numpy()/2, 1)[0]
     return float(-4*slope)
 
@@ -280,7 +331,10 @@ def soft_mask(map:Map, # density
              ) -> Tensor: # (D, D, D) between 0 and 1
     "A mask with a cosine edge round the largest connected piece of density."
     smooth = low_pass(map, resolution).values.detach().cpu()
-    if not smooth.max() > -smooth.min(): raise InputError("soft_mask", f"densities from {smooth.min():.3g} to {smooth.max():.3g} after the low-pass", "a molecule that is bright", "Is the contrast inverted?")
+    if not smooth.max() > -smooth.min():
+        raise InputError("soft_mask",
+                         f"densities from {smooth.min():.3g} to {smooth.max():.3g} after the low-pass",
+                         "a molecule that is bright", "Is the contrast inverted?")
     pieces, _ = label((smooth > level*smooth.max()).numpy())
     largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
     distance = torch.from_numpy(distance_transform_edt(~largest)).float()*map.pixel_size
@@ -300,11 +354,13 @@ class Backprojection:
         self.real, self.imag, self.weight = (torch.zeros(math.prod(self.shape), device=device) for _ in range(3))
         self.padding = padding
 
-    def samples(self, d:int, pixel_size:float): # index of the pixels used, and their frequencies (n, 2) in voxels of the sums
+    def samples(self, d:int,
+                pixel_size:float): # index of the pixels used, and their frequencies (n, 2) in voxels of the sums
         "Which pixels of a half plane of `d` pixels are inserted: each once, up to the Nyquist frequency of the map."
         scale = self.P*self.pixel_size
         ky, kx = (k*scale for k in frequency_axes(d, pixel_size, self.real.device))
-        used = (torch.hypot(*torch.broadcast_tensors(ky, kx)) < self.P/2) & ((kx > 0) | (ky >= 0)) & (ky.abs() < scale/pixel_size/2) & (kx < scale/pixel_size/2)
+        used = ((torch.hypot(*torch.broadcast_tensors(ky, kx)) < self.P/2) & ((kx > 0) | (ky >= 0))
+                & (ky.abs() < scale/pixel_size/2) & (kx < scale/pixel_size/2))
         return used.flatten().nonzero()[:, 0], torch.stack([kx.expand(d, -1)[used], ky.expand(-1, d//2 + 1)[used]], -1)
 
     def insert(self, F:Tensor, # (B, d, d//2+1) half planes, centred
@@ -318,7 +374,8 @@ class Backprojection:
         flip, corners = self.corners(k, R, subset)
         re, im = F.real, torch.where(flip, -F.imag, F.imag)
         for at, w in corners:
-            for total, values in ((self.real, re), (self.imag, im), (self.weight, weight)): total.index_add_(0, at.flatten(), (w*values).flatten())
+            for total, values in ((self.real, re), (self.imag, im), (self.weight, weight)):
+                total.index_add_(0, at.flatten(), (w*values).flatten())
 
     def corners(self, k:Tensor, # (n, 2) frequencies, as from `samples`
                 R:Tensor, # (B, 3, 3) poses
@@ -328,14 +385,18 @@ class Backprojection:
         q = k @ R[:, :2] # (B, n, 3): R^T (kx, ky, 0)
         flip = q[..., :1] < 0
         q = torch.where(flip, -q, q)
-        low = q.floor(); t = q - low
+        low = q.floor()
+        t = q - low
         base = low.long() + torch.tensor([0, self.m, self.m], device=q.device)
         start = (0 if subset is None else subset.to(q.device)[:, None]*self.shape[1]) + base[..., 2]
         index = (start*self.shape[2] + base[..., 1])*self.shape[3] + base[..., 0]
-        weight = lambda dz, dy, dx: (t[..., 2] if dz else 1 - t[..., 2])*(t[..., 1] if dy else 1 - t[..., 1])*(t[..., 0] if dx else 1 - t[..., 0])
-        return flip[..., 0], ((index + (dz*self.shape[2] + dy)*self.shape[3] + dx, weight(dz, dy, dx)) for dz in (0, 1) for dy in (0, 1) for dx in (0, 1))
+        weight = lambda dz, dy, dx: ((t[..., 2] if dz else 1 - t[..., 2])*(t[..., 1] if dy else 1 - t[..., 1])
+                                     *(t[..., 0] if dx else 1 - t[..., 0]))
+        return flip[..., 0], ((index + (dz*self.shape[2] + dy)*self.shape[3] + dx, weight(dz, dy, dx))
+                              for dz in (0, 1) for dy in (0, 1) for dx in (0, 1))
 
-    def sums(self, subsets) -> tuple[Tensor, Tensor]: # (P, P, P//2+1) complex numerator and real denominator, in FFT order
+    def sums(self, subsets
+            ) -> tuple[Tensor, Tensor]: # (P, P, P//2+1) complex numerator and real denominator, in FFT order
         "Both sums over some subsets, Friedel's mirror added where the half space meets itself."
         of = lambda v: v.view(self.shape)[subsets].sum(0)
         return self.fold(torch.complex(of(self.real), of(self.imag)), of(self.weight))
@@ -358,14 +419,17 @@ class Backprojection:
         "Divide the sums and transform back."
         N, W = self.sums(subsets)
         mean = of_shells(shell_sums3(W)/shell_sums3(torch.ones_like(W)), self.P)
-        return Map(self.density(torch.where(mean > 0, (1 + regular)*N/(W + regular*mean).clamp(min=1e-30), 0.)), self.pixel_size)
+        return Map(self.density(torch.where(mean > 0, (1 + regular)*N/(W + regular*mean).clamp(min=1e-30), 0.)),
+                   self.pixel_size)
 
 # %% ../nbs/41_maps.ipynb #a88491e6
 def particle_halves(particles:Particles) -> Tensor: # (N,) long, 0 or 1
     "The half set of every particle: rlnRandomSubset, or even and odd rows."
     if "rlnRandomSubset" not in particles.table: return torch.arange(len(particles)) % 2
     subset = pd.to_numeric(particles.table["rlnRandomSubset"], errors="coerce").to_numpy()
-    for row in np.flatnonzero(~np.isin(subset, (1, 2)))[:1]: raise InputError(f"{particles.path or 'particles'}, row {row} (counted from 0), rlnRandomSubset", particles.table["rlnRandomSubset"].iloc[row], "1 or 2")
+    for row in np.flatnonzero(~np.isin(subset, (1, 2)))[:1]:
+        raise InputError(f"{particles.path or 'particles'}, row {row} (counted from 0), rlnRandomSubset",
+                         particles.table["rlnRandomSubset"].iloc[row], "1 or 2")
     return torch.from_numpy(subset.astype(int) - 1)
 
 def image_sections(particles:Particles, # images of one box and pixel size
@@ -374,8 +438,11 @@ def image_sections(particles:Particles, # images of one box and pixel size
                   ) -> tuple[Tensor, Tensor]: # numerator (complex) and weight, (n, D, D//2+1)
     "Read, check, transform and centre images; multiply by the CTF."
     images, a, i = particles.images(rows), float(particles.pixel_size[rows[0]]), torch.as_tensor(rows)
-    for k, reason in bad_images(images)[:1]: raise InputError(image_label(particles, int(rows[k])), reason, "a finite image that is not constant", "Leave it out with `particles.select`.")
-    D = images.shape[-1]; x = pixel_axis(D)
+    for k, reason in bad_images(images)[:1]:
+        raise InputError(image_label(particles, int(rows[k])), reason, "a finite image that is not constant",
+                         "Leave it out with `particles.select`.")
+    D = images.shape[-1]
+    x = pixel_axis(D)
     outside = torch.hypot(x[:, None], x[None]) > D/2
     images = (images - images[:, outside].mean(1)[:, None, None])*(sign*particles.sign[i])[:, None, None] # solvent is 0
     ctf = ctf_half_plane(particles.ctf[i], D, a)
@@ -391,7 +458,9 @@ class Consensus:
 
     @property
     def fsc(self) -> FSC: return fsc(self.half1, self.half2) # of the half maps, without a mask
-    def __repr__(self): return f"Consensus of {sum(self.n_images)} images: {self.map}; half maps agree to {self.fsc.crossing(0.143):.2f} Å (0.143, no mask)"
+    def __repr__(self):
+        return (f"Consensus of {sum(self.n_images)} images: {self.map}; "
+                f"half maps agree to {self.fsc.crossing(0.143):.2f} Å (0.143, no mask)")
 
 @torch.no_grad()
 def consensus(particles:Particles, # posed images, of any boxes and pixel sizes
@@ -404,10 +473,13 @@ def consensus(particles:Particles, # posed images, of any boxes and pixel sizes
               progress:bool=False, # show a bar?
              ) -> Consensus:
     "Backproject a stack with its poses and CTF."
-    if contrast not in ("light", "dark"): raise InputError("consensus, contrast", repr(contrast), "'light' or 'dark'")
-    if len(particles) < 2: raise InputError("consensus, particles", f"{len(particles)} image", "two or more, for two half maps")
+    if contrast not in ("light", "dark"):
+        raise InputError("consensus, contrast", repr(contrast), "'light' or 'dark'")
+    if len(particles) < 2:
+        raise InputError("consensus, particles", f"{len(particles)} image", "two or more, for two half maps")
     boxes, sizes = particles.box, particles.pixel_size
-    common = int(boxes.mode().values); D = D or common
+    common = int(boxes.mode().values)
+    D = D or common
     pixel_size = pixel_size or float(sizes[boxes == common].median())*common/D
     subset, bp = particle_halves(particles), Backprojection(D, pixel_size, 2, padding, device)
     with tqdm(total=len(particles), disable=not progress, desc="backprojecting", unit="image") as bar:
@@ -442,8 +514,12 @@ class HalfMapFSC:
     @property
     def resolution(self) -> float: return float(self.true.crossing(0.143)) # Å
     @property
-    def plateau(self) -> float: return float(self.randomised.values[self.shell + 2:].mean()) # correlation that the mask makes by itself, mean beyond the shell
-    def __repr__(self): return f"HalfMapFSC({self.resolution:.2f} Å at 0.143; without mask {self.unmasked.crossing(0.143):.2f} Å; the mask alone correlates noise by {self.plateau:.3f})"
+    def plateau(self) -> float: # correlation that the mask makes by itself, mean beyond the shell
+        return float(self.randomised.values[self.shell + 2:].mean())
+    def __repr__(self):
+        return (f"HalfMapFSC({self.resolution:.2f} Å at 0.143; "
+                f"without mask {self.unmasked.crossing(0.143):.2f} Å; "
+                f"the mask alone correlates noise by {self.plateau:.3f})")
 
 def half_map_fsc(half1:Map, half2:Map, # half maps
                  mask:Tensor, # (D, D, D) between 0 and 1
@@ -454,7 +530,8 @@ def half_map_fsc(half1:Map, half2:Map, # half maps
     plain, gen = fsc(half1, half2), generator(seed)
     shell = max(2, int((torch.cat([plain.values, plain.values.new_full((1,), -1)])[1:] < start).float().argmax()) + 1)
     t, n = fsc(half1, half2, mask), fsc(*(randomise_phases(h, shell, gen) for h in (half1, half2)), mask)
-    beyond = torch.arange(len(t.values), device=t.values.device) >= shell + 2 # the shell's own edge is smeared by the mask
+    # the shell's own edge is smeared by the mask
+    beyond = torch.arange(len(t.values), device=t.values.device) >= shell + 2
     corrected = torch.where(beyond, (t.values - n.values)/(1 - n.values).clamp(min=1e-6), t.values)
     return HalfMapFSC(plain, t, n, replace(t, values=corrected), shell)
 
@@ -464,14 +541,19 @@ def plot_fsc(curves:dict, # name -> FSC; of several curves the mean ± a standar
     "FSC curves over resolution."
     fig, ax = plt.subplots(figsize=(5.2, 3), dpi=70, layout="constrained")
     for k, (name, c) in enumerate(curves.items()):
-        v = c.values.detach().cpu().reshape(-1, c.values.shape[-1]); f, mean = c.frequency.cpu(), v.mean(0)
+        v = c.values.detach().cpu().reshape(-1, c.values.shape[-1])
+        f, mean = c.frequency.cpu(), v.mean(0)
         ax.plot(f, mean, color=f"C{k}", lw=1.4, label=name)
         if len(v) > 1: ax.fill_between(f, mean - v.std(0), mean + v.std(0), color=f"C{k}", alpha=.2, lw=0)
     for t in thresholds: ax.axhline(t, color="0.6", lw=.8, ls=":")
-    ax.axhline(0, color="0.8", lw=.8); ax.set_xlim(left=0); ax.set_ylabel("FSC"); ax.legend(fontsize=8, frameon=False)
+    ax.axhline(0, color="0.8", lw=.8)
+    ax.set_xlim(left=0)
+    ax.set_ylabel("FSC")
+    ax.legend(fontsize=8, frameon=False)
     ticks = [t for t in ax.get_xticks() if 0 < t <= f[-1]]
-    ax.set_xticks(ticks, [f"{1/t:.3g}" for t in ticks]); ax.set_xlabel("resolution, Å")
-    return _finish(fig)
+    ax.set_xticks(ticks, [f"{1/t:.3g}" for t in ticks])
+    ax.set_xlabel("resolution, Å")
+    return finish_figure(fig)
 
 # %% ../nbs/41_maps.ipynb #0f781462
 def conformation_fsc(recovered:Tensor, # (N, R, 3) one structure per image, Å from the centre of the box
@@ -483,7 +565,8 @@ def conformation_fsc(recovered:Tensor, # (N, R, 3) one structure per image, Å f
                     ) -> FSC: # values (S, K); NaN for states without images
     "FSC of the mean recovered volume of every state with the true one."
     states = torch.arange(len(recovered)) if states is None else torch.as_tensor(states)
-    if len(states) != len(recovered): raise InputError("conformation_fsc, states", f"{len(states)} states", f"{len(recovered)}, one per image")
+    if len(states) != len(recovered):
+        raise InputError("conformation_fsc, states", f"{len(states)} states", f"{len(recovered)}, one per image")
     curves = []
     for s, truth in enumerate(truths):
         own = recovered[states == s]

@@ -27,7 +27,8 @@ from .losses import count_clashes, pair_distances
 from .metrics import adjusted_rand, body_rotation, hinge_positions
 from .structure import Structure, bonded_pairs, select_residues
 from .train import Run, used_rows
-from .viewers import _colors, _draw_chain, _finish, _label_array, _pairs, _ticks, label_ranges, principal_frame, segment_colors
+from .plotting import (draw_chain, drawn_bonds, finish_figure, label_array, label_ranges, principal_frame,
+    residue_colors, residue_ticks, segment_colors)
 
 # %% ../nbs/42_measures.ipynb #81d69f05
 def select(structure:Structure, # where to look
@@ -43,8 +44,10 @@ def select(structure:Structure, # where to look
 def _selected(rows, R):
     "Indices or a mask, checked."
     if rows.dtype == torch.bool and rows.shape == (R,): rows = rows.nonzero().flatten()
-    if rows.dtype == torch.bool or rows.ndim != 1 or rows.is_floating_point() or len(rows) == 0 or rows.min() < 0 or rows.max() >= R:
-        raise InputError("selection", f"{rows.dtype} of shape {tuple(rows.shape)}", f"text, a mask ({R},) with something in it, or indices from 0 to {R - 1}")
+    if (rows.dtype == torch.bool or rows.ndim != 1 or rows.is_floating_point() or len(rows) == 0
+            or rows.min() < 0 or rows.max() >= R):
+        raise InputError("selection", f"{rows.dtype} of shape {tuple(rows.shape)}",
+                         f"text, a mask ({R},) with something in it, or indices from 0 to {R - 1}")
     return rows.long().cpu().unique()
 
 def _ranges(word):
@@ -52,7 +55,8 @@ def _ranges(word):
     chain, colon, ranges = word.rpartition(":")
     if not colon: return [(word, (None, None))]
     parts = [re.fullmatch(r"(-?\d+)(?:-(-?\d+))?", r) for r in ranges.split(",")]
-    if not all(parts): raise InputError("selection", repr(word), "chain:residues, for example 'A:10', 'A:50-60' or 'A:1-29,60-121'")
+    if not all(parts):
+        raise InputError("selection", repr(word), "chain:residues, for example 'A:10', 'A:50-60' or 'A:1-29,60-121'")
     return [(chain, (int(p[1]), int(p[2] or p[1]))) for p in parts]
 
 # %% ../nbs/42_measures.ipynb #bd6a8aaa
@@ -84,7 +88,10 @@ class Distance:
 @dataclass(frozen=True)
 class Angle:
     "Angle at the middle one of three beads or centroids."
-    a:object; b:object; c:object # selections
+    # selections
+    a:object
+    b:object
+    c:object
     unit = "degrees"
     @property
     def selections(self): return self.a, self.b, self.c
@@ -95,7 +102,11 @@ class Angle:
 @dataclass(frozen=True)
 class Dihedral:
     "Dihedral angle of four beads or centroids."
-    a:object; b:object; c:object; d:object # selections
+    # selections
+    a:object
+    b:object
+    c:object
+    d:object
     unit, period = "degrees", 360.
     @property
     def selections(self): return self.a, self.b, self.c, self.d
@@ -108,17 +119,25 @@ def seen_from(fixed, nominal_fixed, points): # (n, r, 3), (r, 3), (n, k, 3)
 @dataclass(frozen=True)
 class Rotation:
     "Rotation of one selection against another, since the nominal structure."
-    moving:object; fixed:object # selections
-    axis:object = None # direction in the nominal frame, or "main" for that of the largest turns: takes the part about it, with its sign; None: how far, without a sign
+    # selections
+    moving:object
+    fixed:object
+    # direction in the nominal frame, or "main" for that of the largest turns: takes the part about it, with its sign;
+    # None: how far, without a sign
+    axis:object = None
     unit = "degrees"
     def __post_init__(self):
-        a = torch.as_tensor([1.] if self.axis is None or self.axis == "main" else self.axis if not isinstance(self.axis, str) else [])
-        if a.numel() not in (1, 3) or not a.isfinite().all() or not a.abs().max() > 0: raise InputError("Rotation, axis", repr(self.axis), 'a direction (x, y, z), "main", or None')
+        a = torch.as_tensor([1.] if self.axis is None or self.axis == "main"
+                            else self.axis if not isinstance(self.axis, str) else [])
+        if a.numel() not in (1, 3) or not a.isfinite().all() or not a.abs().max() > 0:
+            raise InputError("Rotation, axis", repr(self.axis), 'a direction (x, y, z), "main", or None')
     @property
     def selections(self): return self.moving, self.fixed
     def turns(self, groups, nominal) -> Tensor: # (n, 3) rotation vectors, rad
         k, n = (len(x) for x in nominal)
-        if min(k, n) < 3: raise InputError("Rotation", f"selections of {k} and {n} beads", "three or more in each", "Fewer have no orientation.")
+        if min(k, n) < 3:
+            raise InputError("Rotation", f"selections of {k} and {n} beads", "three or more in each",
+                             "Fewer have no orientation.")
         return body_rotation(torch.cat(groups, 1), torch.cat(nominal), torch.arange(k, k + n), torch.arange(k))
     def settled(self, groups, nominal, name): # a sample of the images, and what the coordinate is called
         "The same with its axis; says so if a turn without a sign would fold two directions into one."
@@ -129,7 +148,9 @@ class Rotation:
         along = turns @ axis
         back = float(torch.minimum((along > 0).double().mean(), (along < 0).double().mean()))
         if self.axis == "main": return replace(self, axis=tuple(axis.tolist()))
-        if back > 0.05: warnings.warn(f"{name}: {back:.0%} of the turns go against the others, and without a sign both fold into one: give Rotation an axis, or axis='main'")
+        if back > 0.05:
+            warnings.warn(f"{name}: {back:.0%} of the turns go against the others, "
+                          "and without a sign both fold into one: give Rotation an axis, or axis='main'")
         return self
     def value(self, groups, nominal) -> Tensor:
         turn = self.turns(groups, nominal)
@@ -140,7 +161,9 @@ class Rotation:
 @dataclass(frozen=True)
 class Displacement:
     "Distance of a selection's centroid from its nominal place, seen from another selection."
-    moving:object; fixed:object # selections
+    # selections
+    moving:object
+    fixed:object
     unit = "Å"
     @property
     def selections(self): return self.moving, self.fixed
@@ -192,14 +215,17 @@ class _Bench:
         self.beads = torch.cat([g for group in groups.values() for g in group]).unique()
         self.places = {name: [torch.searchsorted(self.beads, g) for g in group] for name, group in groups.items()}
         self.nominal = structure.beads.cpu().double()[self.beads]
-    def groups(self, x, name): # (n, r, 3) of the beads that are needed -> the selections of a coordinate, in x and nominal
+    def groups(self, x,
+               name): # (n, r, 3) of the beads that are needed -> the selections of a coordinate, in x and nominal
         return [x[:, p] for p in self.places[name]], [self.nominal[p] for p in self.places[name]]
     def settle(self, x): # coordinates that look at the data first (method `settled`) do it here
-        self.coordinates = {name: c.settled(*self.groups(x.cpu().double(), name), name) if hasattr(c, "settled") else c for name, c in self.coordinates.items()}
+        self.coordinates = {name: c.settled(*self.groups(x.cpu().double(), name), name) if hasattr(c, "settled") else c
+                            for name, c in self.coordinates.items()}
     def __call__(self, x): # (n, r, 3) -> name -> (n,)
         x = x.cpu().double()
         value = lambda name, c: c.value(*self.groups(x, name))
-        return {name: value(name, c).rad2deg() if c.unit == "degrees" else value(name, c) for name, c in self.coordinates.items()}
+        return {name: value(name, c).rad2deg() if c.unit == "degrees" else value(name, c)
+                for name, c in self.coordinates.items()}
 
 def measure(source, # (N, R, 3) beads, Å; or a `Run`
             structure:Structure, # nominal model: residue numbers, and where motions start from
@@ -210,14 +236,18 @@ def measure(source, # (N, R, 3) beads, Å; or a `Run`
             chunk:int=4096, # images at a time, fewer if many beads are needed
            ) -> pd.DataFrame: # a row for each image; angles in degrees; NaN for skipped images
     "Coordinates of all images."
-    if not isinstance(coordinates, dict) or not coordinates: raise InputError("measure, coordinates", repr(coordinates), 'name -> coordinate, for example {"lid": Distance("A:10", "A:50-60")}')
+    if not isinstance(coordinates, dict) or not coordinates:
+        raise InputError("measure, coordinates", repr(coordinates),
+                         'name -> coordinate, for example {"lid": Distance("A:10", "A:50-60")}')
     run, bench = source if isinstance(source, Run) else None, _Bench(structure, coordinates)
-    if run is None and samples: raise InputError("measure, samples", samples, "0", "Only a run knows how well it knows.")
+    if run is None and samples:
+        raise InputError("measure, samples", samples, "0", "Only a run knows how well it knows.")
     coords = None if run else _checked_beads(source, structure)
     rows = torch.arange(len(source))[slice(None) if rows is None else torch.as_tensor(rows)]
     known = (run.latents if run else coords.flatten(1))[rows].isfinite().all(1)
     beads_of = lambda i: decode_beads(run, run.latents[i], bench.beads) if run else coords[i][:, bench.beads]
-    if known.any(): bench.settle(beads_of(rows[known][torch.linspace(0, known.sum() - 1, min(int(known.sum()), 500)).long()]))
+    if known.any():
+        bench.settle(beads_of(rows[known][torch.linspace(0, known.sum() - 1, min(int(known.sum()), 500)).long()]))
     names = [*coordinates, *(f"{name}_std" for name in coordinates if samples)]
     out = {name: torch.full((len(rows),), torch.nan, dtype=torch.float64) for name in names}
     for at in known.nonzero().flatten().split(max(1, min(chunk, 2_000_000//len(bench.beads))//max(1, samples))):
@@ -226,21 +256,26 @@ def measure(source, # (N, R, 3) beads, Å; or a `Run`
         for name, v in here.items(): out[name][at] = v
         if not samples: continue
         around = bench(run.sample_structures(i, samples, seed, beads=bench.beads).flatten(0, 1))
-        for name, c in coordinates.items(): out[f"{name}_std"][at] = _spread(around[name].view(len(i), samples), here[name], getattr(c, "period", None))
+        for name, c in coordinates.items():
+            out[f"{name}_std"][at] = _spread(around[name].view(len(i), samples), here[name], getattr(c, "period", None))
     table = pd.DataFrame({k: v.numpy() for k, v in out.items()}, index=pd.Index(rows.numpy(), name="image"))
-    table.attrs["units"] = {name: coordinates[name.removesuffix("_std") if name not in coordinates else name].unit for name in names}
+    table.attrs["units"] = {name: coordinates[name.removesuffix("_std") if name not in coordinates else name].unit
+                            for name in names}
     return table
 
 def unit_names(table:pd.DataFrame, # as from `measure`
               ) -> pd.DataFrame:
     "The table for a file: units, which a file has no other place for, at the end of the columns' names."
     short = {"Å": "_a", "degrees": "_deg"}
-    return table.rename(columns={name: name + short.get(unit, "") for name, unit in table.attrs.get("units", {}).items()})
+    return table.rename(columns={name: name + short.get(unit, "")
+                                 for name, unit in table.attrs.get("units", {}).items()})
 
 def _checked_beads(coords, structure):
     "Beads of N structures."
     coords = torch.as_tensor(coords)
-    if coords.ndim != 3 or coords.shape[1:] != (structure.n_beads, 3): raise InputError("beads", f"shape {tuple(coords.shape)}", f"(N, {structure.n_beads}, 3), one structure per image")
+    if coords.ndim != 3 or coords.shape[1:] != (structure.n_beads, 3):
+        raise InputError("beads", f"shape {tuple(coords.shape)}",
+                         f"(N, {structure.n_beads}, 3), one structure per image")
     return coords
 
 # %% ../nbs/42_measures.ipynb #01ca71f8
@@ -249,7 +284,8 @@ def bin_edges(values, # (N,)
               period:float|None=None, # of an angle: bins go around the circle
              ) -> np.ndarray: # (bins + 1,)
     "Equal bins over the values, or around the circle."
-    if not (isinstance(bins, int) and bins >= 1): raise InputError("free_energy, bins", repr(bins), "a whole number, 1 or more")
+    if not (isinstance(bins, int) and bins >= 1):
+        raise InputError("free_energy, bins", repr(bins), "a whole number, 1 or more")
     if period: return np.linspace(-period/2, period/2, bins + 1)
     low, high = np.min(values), np.max(values)
     return np.linspace(low, high, bins + 1) if high > low else np.linspace(low - 0.5, low + 0.5, bins + 1)
@@ -260,7 +296,9 @@ def bin_shares(values, # (n,)
                period:float|None=None, # of an angle
               ) -> np.ndarray: # (n, B)
     "Probability that each image is in each bin."
-    if std is None: return (np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)[:, None] == np.arange(len(edges) - 1)).astype(float)
+    if std is None:
+        return (np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)[:, None]
+                == np.arange(len(edges) - 1)).astype(float)
     std = np.maximum(std, 1e-9*(edges[-1] - edges[0]))[:, None]
     turns = np.arange(-2, 3)*period if period else [0.]
     below = sum(ndtr((edges - values[:, None] - t)/std) for t in turns)
@@ -269,28 +307,39 @@ def bin_shares(values, # (n,)
 
 def free_energy(values, # (N,) a coordinate; NaN is left out
                 bins:int=40, # how many
-                std=None, # (N,) uncertainty of each image, to spread it by; None takes the values as exact. Neither is right where posteriors are wide against wells: see the warning
+                # (N,) uncertainty of each image, to spread it by; None takes the values as exact. Neither is right
+                # where posteriors are wide against wells: see the warning
+                std=None,
                 period:float|None=None, # of an angle in degrees, 360
                 n_boot:int=400, # bootstrap draws
                 level:float=0.95, # of the band
                 seed:int=0,
                ) -> pd.DataFrame: # a row for each bin: centre, low, high (of the bin), images, share, energy, energy_low, energy_high (kT)
-    "Histogram and free-energy profile of a coordinate, with a bootstrap band. Where posteriors are wide, wells are blurred and barriers are lower bounds; `attrs` has by how much (`blur_kt`)."
+    """Histogram and free-energy profile of a coordinate, with a bootstrap band.
+
+    Where posteriors are wide, wells are blurred and barriers are lower bounds; `attrs` has by how much (`blur_kt`)."""
     values = np.asarray(values, float)
     std = None if std is None else np.asarray(std, float)
     known = np.isfinite(values) & (True if std is None else np.isfinite(std))
-    if values.ndim != 1 or not known.any(): raise InputError("free_energy, values", f"shape {values.shape}, {int(known.sum())} of them finite", "(N,), a number for each image")
+    if values.ndim != 1 or not known.any():
+        raise InputError("free_energy, values", f"shape {values.shape}, {int(known.sum())} of them finite",
+                         "(N,), a number for each image")
     values, std = values[known], None if std is None else std[known]
     if period: values = np.mod(values + period/2, period) - period/2
     edges, rng = bin_edges(values, bins, period), np.random.default_rng(seed)
     count, draws = _bootstrap(values, std, edges, period, n_boot, rng)
     with np.errstate(divide="ignore"):
         energy, boot = (-np.log(c/count.max()) + 0. for c in (count, draws))
-    with np.errstate(invalid="ignore"): low, high = np.quantile(boot, [0.5 - level/2, 0.5 + level/2], axis=0, method="nearest")
-    table = pd.DataFrame(dict(centre=(edges[1:] + edges[:-1])/2, low=edges[:-1], high=edges[1:], images=count, share=count/len(values), energy=energy, energy_low=low, energy_high=high))
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(boot, [0.5 - level/2, 0.5 + level/2], axis=0, method="nearest")
+    table = pd.DataFrame(dict(centre=(edges[1:] + edges[:-1])/2, low=edges[:-1], high=edges[1:],
+                              images=count, share=count/len(values),
+                              energy=energy, energy_low=low, energy_high=high))
     table.attrs |= dict(images=len(values), blur_kt=profile_blur(values, std, edges, period))
     if table.attrs["blur_kt"] > 0.5:
-        warnings.warn(f"free_energy: the posteriors (median std {np.median(std):.3g}) are wide against this profile, which changes by {table.attrs['blur_kt']:.1f} kT if it is blurred by them once more: wells are too wide and barriers too low, here and in the profile of the means")
+        warnings.warn(f"free_energy: the posteriors (median std {np.median(std):.3g}) are wide against this profile, "
+                      f"which changes by {table.attrs['blur_kt']:.1f} kT if it is blurred by them once more: "
+                      "wells are too wide and barriers too low, here and in the profile of the means")
     return table
 
 def profile_blur(values, # (n,)
@@ -300,7 +349,8 @@ def profile_blur(values, # (n,)
                  least:float=10., # images in a bin that counts
                  most:int=20_000, # images to look at
                 ) -> float: # kT; 0 without std
-    "How much a profile that is blurred twice, by the noise and by `std`, changes if it is blurred twice again: a sign of what is missing from its wells and barriers, less than that where posteriors are very wide."
+    """How much a profile that is blurred twice, by the noise and by `std`, changes if it is blurred twice again:
+    a sign of what is missing from its wells and barriers, less than that where posteriors are very wide."""
     if std is None: return 0.
     some = np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)
     here, more = (bin_shares(values[some], std[some]*k, edges, period).sum(0) for k in (1., math.sqrt(3.)))
@@ -313,27 +363,37 @@ def profile_blur(values, # (n,)
 def _bootstrap(values, std, edges, period, n_boot, rng, chunk=20_000):
     "Images in each bin (B,), and in each of the draws (n_boot, B)."
     if std is None: # images of one bin are alike: a multinomial draw of the bins
-        count = bin_shares(values, None, edges).sum(0) if len(values) < chunk else np.histogram(values, edges)[0].astype(float)
+        count = (bin_shares(values, None, edges).sum(0) if len(values) < chunk
+                 else np.histogram(values, edges)[0].astype(float))
         return count, rng.multinomial(len(values), count/count.sum(), n_boot).astype(float)
     count, draws = np.zeros(len(edges) - 1), np.zeros((n_boot, len(edges) - 1))
-    for a in range(0, len(values), chunk): # each image is drawn Poisson(1) times: the bootstrap for large N, without holding all images
+    # each image is drawn Poisson(1) times: the bootstrap for large N, without holding all images
+    for a in range(0, len(values), chunk):
         share = bin_shares(values[a:a + chunk], std[a:a + chunk], edges, period)
-        count += share.sum(0); draws += rng.poisson(1., (n_boot, len(share))).astype(float) @ share
+        count += share.sum(0)
+        draws += rng.poisson(1., (n_boot, len(share))).astype(float) @ share
     return count, draws*len(values)/draws.sum(1, keepdims=True)
 
 def plot_free_energy(table:pd.DataFrame, # as from `free_energy`
                      name:str="coordinate", # for the axis
                     ) -> Figure:
     "Histogram above, free-energy profile with its band below."
-    fig, (top, low) = plt.subplots(2, 1, figsize=(4.2, 3.6), dpi=70, sharex=True, layout="constrained", height_ratios=(1, 1.4))
-    top.stairs(table.images, [*table.low, table.high.iloc[-1]], fill=True, color="0.75"); top.set_ylabel("images")
+    fig, (top, low) = plt.subplots(2, 1, figsize=(4.2, 3.6), dpi=70, sharex=True, layout="constrained",
+                                   height_ratios=(1, 1.4))
+    top.stairs(table.images, [*table.low, table.high.iloc[-1]], fill=True, color="0.75")
+    top.set_ylabel("images")
     cap = np.nanmax(np.where(np.isfinite(table.energy), table.energy, np.nan))*1.25 + 0.5
     finite = lambda v: np.clip(np.where(np.isfinite(v), v, 10*cap), 0, 10*cap)
-    low.fill_between(table.centre, finite(table.energy_low), finite(table.energy_high), color="C0", alpha=.25, lw=0, label="bootstrap band")
+    low.fill_between(table.centre, finite(table.energy_low), finite(table.energy_high),
+                     color="C0", alpha=.25, lw=0, label="bootstrap band")
     low.plot(table.centre, np.where(np.isfinite(table.energy), table.energy, np.nan), ".-", color="C0")
-    low.set_ylim(-0.03*cap, cap); low.set_ylabel("free energy, kT"); low.set_xlabel(name); low.legend(fontsize=8, frameon=False)
-    if table.attrs.get("blur_kt", 0) > 0.5: top.set_title("blurred by wide posteriors: barriers are lower bounds", fontsize=8, color="C3")
-    return _finish(fig)
+    low.set_ylim(-0.03*cap, cap)
+    low.set_ylabel("free energy, kT")
+    low.set_xlabel(name)
+    low.legend(fontsize=8, frameon=False)
+    if table.attrs.get("blur_kt", 0) > 0.5:
+        top.set_title("blurred by wide posteriors: barriers are lower bounds", fontsize=8, color="C3")
+    return finish_figure(fig)
 
 # %% ../nbs/42_measures.ipynb #156838f6
 @dataclass(frozen=True)
@@ -357,7 +417,8 @@ def screw(R:Tensor, # (..., 3, 3)
     w = (R @ centre[..., None])[..., 0] + t - centre
     across = w - (w*direction).sum(-1, keepdim=True)*direction
     half = torch.tan(torch.where(still, torch.ones_like(angle), angle)/2)
-    point = centre + torch.where(still, torch.zeros_like(across), (across + torch.linalg.cross(direction, across)/half)/2)
+    point = centre + torch.where(still, torch.zeros_like(across),
+                                 (across + torch.linalg.cross(direction, across)/half)/2)
     return Screw(direction, point, torch.where(still, torch.zeros_like(angle), angle)[..., 0], (t*direction).sum(-1))
 
 def screw_table(coords:Tensor, # (N, R, 3) structures, Å
@@ -366,10 +427,13 @@ def screw_table(coords:Tensor, # (N, R, 3) structures, Å
                 fixed:int|None=None, # the one that stands still; None takes the largest
                ) -> pd.DataFrame: # a row for each image and segment: angle_deg, shift_a, axis (x, y, z), point (x, y, z) in Å, lever_a: distance of the axis from the segment's centroid
     "Screw motion of every segment against one of them; segments of fewer than three beads are left out."
-    coords, reference, labels = torch.as_tensor(coords).double(), torch.as_tensor(reference).double(), torch.as_tensor(labels)
+    coords, reference, labels = (torch.as_tensor(coords).double(), torch.as_tensor(reference).double(),
+                                 torch.as_tensor(labels))
     size = {int(m): int((labels == m).sum()) for m in labels.unique()}
     fixed = max(size, key=size.get) if fixed is None else int(fixed)
-    if size.get(fixed, 0) < 3: raise InputError("screw_table, fixed", f"segment {fixed} of {size.get(fixed, 0)} beads", "a segment of three or more")
+    if size.get(fixed, 0) < 3:
+        raise InputError("screw_table, fixed", f"segment {fixed} of {size.get(fixed, 0)} beads",
+                         "a segment of three or more")
     fit = lambda own: superpose(reference[own].expand(len(coords), -1, -1), coords[:, own])
     Rf, tf = fit(labels == fixed)
     tables = []
@@ -377,8 +441,12 @@ def screw_table(coords:Tensor, # (N, R, 3) structures, Å
         (Rm, tm), centre = fit(labels == m), reference[labels == m].mean(0)
         s = screw(Rf.mT @ Rm, ((tm - tf)[:, None] @ Rf)[:, 0], centre.expand(len(coords), 3))
         xyz = lambda name, v: {f"{name}_{c}": v[:, k] for k, c in enumerate("xyz")}
-        tables.append(pd.DataFrame(dict(image=np.arange(len(coords)), segment=m, residues=size[m], angle_deg=s.angle.rad2deg(), shift_a=s.shift) | xyz("axis", s.direction) | xyz("point", s.point) | dict(lever_a=(s.point - centre).norm(dim=-1))))
-    if not tables: raise InputError("screw_table, labels", f"{len(size)} segment", "two or more segments of at least three beads")
+        tables.append(pd.DataFrame(
+            dict(image=np.arange(len(coords)), segment=m, residues=size[m],
+                 angle_deg=s.angle.rad2deg(), shift_a=s.shift)
+            | xyz("axis", s.direction) | xyz("point", s.point) | dict(lever_a=(s.point - centre).norm(dim=-1))))
+    if not tables:
+        raise InputError("screw_table, labels", f"{len(size)} segment", "two or more segments of at least three beads")
     return pd.concat(tables).sort_values(["image", "segment"], kind="stable").reset_index(drop=True)
 
 # %% ../nbs/42_measures.ipynb #05e0a9f9
@@ -387,26 +455,34 @@ def plot_screws(beads:Tensor, # (R, 3) the reference structure, Å
                 table:pd.DataFrame, # rows of `screw_table`
                 length:float=40., # of a drawn axis, Å
                ) -> Figure:
-    "The chain in two views, with each screw axis in the colour of its segment; the dot is the end the right-handed turn points to."
-    beads, labels = torch.as_tensor(beads).cpu().double(), _label_array(labels, len(beads))
+    """The chain in two views, with each screw axis in the colour of its segment;
+    the dot is the end the right-handed turn points to."""
+    beads, labels = torch.as_tensor(beads).cpu().double(), label_array(labels, len(beads))
     centre, axes = principal_frame(beads)
     palette = segment_colors(int(max(labels.max(), table.segment.max())) + 1)
     fig, panels = plt.subplots(1, 2, figsize=(7, 3.2), dpi=70, layout="constrained")
     for ax, view in zip(panels, (axes, axes[[0, 2, 1]])):
         flat = (beads - centre) @ view.T
-        _draw_chain(ax, flat, _pairs(None, beads), _colors(labels), alpha=.6)
+        draw_chain(ax, flat, drawn_bonds(None, beads), residue_colors(labels), alpha=.6)
         for row in table.itertuples():
-            ends = torch.tensor([[row.point_x, row.point_y, row.point_z]]).double() + torch.tensor([[-.5], [.5]]).double()*length*torch.tensor([[row.axis_x, row.axis_y, row.axis_z]]).double()
+            ends = (torch.tensor([[row.point_x, row.point_y, row.point_z]]).double()
+                    + torch.tensor([[-.5], [.5]]).double()*length
+                    *torch.tensor([[row.axis_x, row.axis_y, row.axis_z]]).double())
             x, y = ((ends - centre) @ view.T)[:, :2].T
-            ax.plot(x, y, "-", color="k", lw=3.5); ax.plot(x, y, "-", color=palette[row.segment], lw=2); ax.plot(x[1], y[1], "o", color=palette[row.segment], mec="k", ms=7)
-        ax.set_aspect("equal"); ax.set_xlabel("Å")
-    return _finish(fig)
+            ax.plot(x, y, "-", color="k", lw=3.5)
+            ax.plot(x, y, "-", color=palette[row.segment], lw=2)
+            ax.plot(x[1], y[1], "o", color=palette[row.segment], mec="k", ms=7)
+        ax.set_aspect("equal")
+        ax.set_xlabel("Å")
+    return finish_figure(fig)
 
 # %% ../nbs/42_measures.ipynb #07ec2faa
 def _windows(R, window, structure):
     "Residues (K,) with a window before and after them in the same chain."
     chain = np.zeros(R, int) if structure is None else pd.factorize(structure.residues.chain)[0]
-    return torch.tensor([r for r in range(window, R - window + 1) if chain[r - window] == chain[r + window - 1] and (chain[r - window:r + window] == chain[r]).all()], dtype=torch.long)
+    return torch.tensor([r for r in range(window, R - window + 1)
+                         if chain[r - window] == chain[r + window - 1]
+                         and (chain[r - window:r + window] == chain[r]).all()], dtype=torch.long)
 
 def hinge_scores(source, # (N, R, 3) structures, Å; or a `Run`
                  structure:Structure|None=None, # tells where chains end; one chain if None
@@ -416,7 +492,8 @@ def hinge_scores(source, # (N, R, 3) structures, Å; or a `Run`
     "How much the residues before and from each residue on turn against each other."
     if window < 3: raise InputError("hinge_scores, window", window, "3 residues or more")
     if isinstance(source, Run) and structure is None: structure = source.nominal
-    coords, _, _ = structures_of(source, np.zeros(source.nominal.n_beads if isinstance(source, Run) else torch.as_tensor(source).shape[1], int))
+    coords, _, _ = structures_of(source, np.zeros(
+        source.nominal.n_beads if isinstance(source, Run) else torch.as_tensor(source).shape[1], int))
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     scores, at = np.full(coords.shape[1], np.nan), _windows(coords.shape[1], window, structure)
     turn = lambda rows: superpose(x[:, rows], y[:, rows])[0] # (P, k, 3, 3)
@@ -440,10 +517,13 @@ def hinge_table(source, # (N, R, 3) structures, Å; or a `Run`
                 tolerance:float=3., # Å, of following a domain
                 pairs:int=300, # of images
                ) -> pd.DataFrame: # a row for each border along the chain
-    "Borders between domains: residue, the two domains, their relative rotation, the local score, the residues that follow neither."
+    """Borders between domains:
+    residue, the two domains, their relative rotation, the local score, the residues that follow neither."""
     structure = source.nominal if isinstance(source, Run) and structure is None else structure
     coords, domains, _ = structures_of(source, domains)
-    if (domains < 0).any() or len(domains.unique()) != int(domains.max()) + 1: raise InputError("hinge_table, domains", f"labels {domains.unique().tolist()}", "0, 1, 2, …, as from merge_segments")
+    if (domains < 0).any() or len(domains.unique()) != int(domains.max()) + 1:
+        raise InputError("hinge_table, domains", f"labels {domains.unique().tolist()}",
+                         "0, 1, 2, …, as from merge_segments")
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     turn = [superpose(x[:, domains == m], y[:, domains == m])[0] for m in range(int(domains.max()) + 1)]
     miss, scores, R = following(coords, domains, pairs), hinge_scores(coords, structure), len(domains)
@@ -455,9 +535,13 @@ def hinge_table(source, # (N, R, 3) structures, Å; or a `Run`
         loose, first, last = torch.minimum(miss[a], miss[b]) > tolerance, at, at - 1
         while first > 0 and loose[first - 1]: first -= 1
         while last < R - 1 and loose[last + 1]: last += 1
-        rows.append(dict(index=at, residue=name(at), before=a, after=b, rotation_deg=float(roma.rotmat_geodesic_distance(turn[a], turn[b]).rad2deg().square().mean().sqrt()), score_deg=scores[at],
-                         bending=f"{name(first)} – {name(last)}" if last >= first else "", n_bending=last - first + 1))
-    return pd.DataFrame(rows, columns=["index", "residue", "before", "after", "rotation_deg", "score_deg", "bending", "n_bending"])
+        rows.append(dict(
+            index=at, residue=name(at), before=a, after=b,
+            rotation_deg=float(roma.rotmat_geodesic_distance(turn[a], turn[b]).rad2deg().square().mean().sqrt()),
+            score_deg=scores[at], bending=f"{name(first)} – {name(last)}" if last >= first else "",
+            n_bending=last - first + 1))
+    return pd.DataFrame(rows, columns=["index", "residue", "before", "after", "rotation_deg", "score_deg",
+                                       "bending", "n_bending"])
 
 def plot_hinges(scores:np.ndarray, # (R,) as from `hinge_scores`
                 domains:Tensor|None=None, # (R,) drawn as a strip
@@ -469,12 +553,16 @@ def plot_hinges(scores:np.ndarray, # (R,) as from `hinge_scores`
     ax, top = fig.subplots(), 1.15*np.nanmax(scores)
     ax.plot(np.arange(R), scores, "k", lw=1.2)
     if domains is not None:
-        labels = _label_array(domains, R); colors = _colors(labels)
+        labels = label_array(domains, R)
+        colors = residue_colors(labels)
         for _, a, b in label_ranges(labels): ax.axvspan(a, b, ymax=0.06, color=colors[a], lw=0)
     for k in known: ax.axvline(k, color="C3", lw=1, ls="--")
-    ax.set_ylim(-0.09*top, top); ax.set_xlim(0, R); ax.set_ylabel("hinge score, degrees")
-    ax.set_xticks(*zip(*[(i, t) for i, t in _ticks(structure, R)])); ax.set_xlabel("residue" if structure is None or structure.residues.chain.nunique() == 1 else "chain")
-    return _finish(fig)
+    ax.set_ylim(-0.09*top, top)
+    ax.set_xlim(0, R)
+    ax.set_ylabel("hinge score, degrees")
+    ax.set_xticks(*zip(*[(i, t) for i, t in residue_ticks(structure, R)]))
+    ax.set_xlabel("residue" if structure is None or structure.residues.chain.nunique() == 1 else "chain")
+    return finish_figure(fig)
 
 # %% ../nbs/42_measures.ipynb #010ceafe
 def annotated(structure:Structure,
@@ -484,7 +572,10 @@ def annotated(structure:Structure,
     out = torch.full((structure.n_beads,), -1)
     for k, (name, what) in enumerate(domains.items()):
         rows = select(structure, what)
-        if (out[rows] >= 0).any(): raise InputError(f"domain '{name}'", f"residue {structure.labels[int(rows[out[rows] >= 0][0])]}, which is in '{list(domains)[int(out[rows].max())]}' too", "domains that do not overlap")
+        if (out[rows] >= 0).any():
+            raise InputError(f"domain '{name}'", f"residue {structure.labels[int(rows[out[rows] >= 0][0])]}, "
+                             f"which is in '{list(domains)[int(out[rows].max())]}' too",
+                             "domains that do not overlap")
         out[rows] = k
     return out
 
@@ -493,11 +584,13 @@ def agreement(labels:Tensor, # (R,) segments or domains that were found
              ) -> pd.Series: # ari, nmi, purity, residues
     "How well segments match annotated domains."
     labels, truth = (torch.as_tensor(v).cpu() for v in (labels, truth))
-    if labels.shape != truth.shape: raise InputError("agreement", f"{len(labels)} and {len(truth)} labels", "one label per residue in both")
+    if labels.shape != truth.shape:
+        raise InputError("agreement", f"{len(labels)} and {len(truth)} labels", "one label per residue in both")
     a, b = labels[truth >= 0], truth[truth >= 0]
     if len(b) == 0: raise InputError("agreement, truth", "no annotated residue", "at least one")
     pure = sum(int(torch.bincount(b[a == m]).max()) for m in a.unique())/len(b)
-    return pd.Series(dict(ari=adjusted_rand(a, b), nmi=float(normalized_mutual_info_score(b, a)), purity=pure, residues=len(b)))
+    return pd.Series(dict(ari=adjusted_rand(a, b), nmi=float(normalized_mutual_info_score(b, a)),
+                          purity=pure, residues=len(b)))
 
 def overlap(labels:Tensor, # (R,) segments or domains that were found
             structure:Structure,
@@ -505,13 +598,17 @@ def overlap(labels:Tensor, # (R,) segments or domains that were found
            ) -> pd.DataFrame: # residues of each found one (rows) in each annotated one
     "Table of shared residues."
     names = [*domains, "none"]
-    return pd.crosstab(pd.Series(torch.as_tensor(labels).numpy(), name="found"), pd.Categorical([names[k] for k in annotated(structure, domains).tolist()], names), dropna=False).loc[:, lambda t: (t.columns != "none") | (t.sum() > 0)]
+    return pd.crosstab(
+        pd.Series(torch.as_tensor(labels).numpy(), name="found"),
+        pd.Categorical([names[k] for k in annotated(structure, domains).tolist()], names),
+        dropna=False).loc[:, lambda t: (t.columns != "none") | (t.sum() > 0)]
 
 # %% ../nbs/42_measures.ipynb #f9ce95be
 @dataclass(frozen=True)
 class GeometryReport:
     "Bonds at the borders of segments, and clashes."
-    structures:pd.DataFrame # a row for each structure: clashes, border_rms_a, border_worst_a, inside_worst_a (stretch of bonded distances)
+    # a row for each structure: clashes, border_rms_a, border_worst_a, inside_worst_a (stretch of bonded distances)
+    structures:pd.DataFrame
     borders:pd.DataFrame # a row for each bonded pair between two segments: residues, nominal_a, mean_a, rms_a, worst_a
     nominal_clashes:int # of the nominal structure
 
@@ -519,8 +616,12 @@ class GeometryReport:
     def summary(self) -> pd.Series:
         s = self.structures
         share = lambda v: float(v.mean()) if len(v) else 0.
-        return pd.Series(dict(structures=len(s), borders=len(self.borders), median_clashes=s.clashes.median(), worst_clashes=int(s.clashes.max()), clash_free=share(s.clashes == 0), nominal_clashes=self.nominal_clashes,
-                              border_rms_a=float(np.sqrt(np.mean(s.border_rms_a**2))), border_worst_a=s.border_worst_a.max(), inside_worst_a=s.inside_worst_a.max(), torn=share(s.border_worst_a > 1.)))
+        return pd.Series(dict(
+            structures=len(s), borders=len(self.borders),
+            median_clashes=s.clashes.median(), worst_clashes=int(s.clashes.max()),
+            clash_free=share(s.clashes == 0), nominal_clashes=self.nominal_clashes,
+            border_rms_a=float(np.sqrt(np.mean(s.border_rms_a**2))), border_worst_a=s.border_worst_a.max(),
+            inside_worst_a=s.inside_worst_a.max(), torn=share(s.border_worst_a > 1.)))
 
 def geometry_report(source, # (N, R, 3) structures, Å; or a `Run`
                     structure:Structure, # nominal model
@@ -532,8 +633,9 @@ def geometry_report(source, # (N, R, 3) structures, Å; or a `Run`
     "Stretched bonds between segments, and clashes, in every structure; skipped images are left out."
     run = source if isinstance(source, Run) else None
     coords = None if run else _checked_beads(source, structure)
-    labels = torch.from_numpy(_label_array(run.segments if run and labels is None else labels, structure.n_beads))
-    every = used_rows(run.latents, 2000) if run and rows is None else torch.arange(len(source))[slice(None) if rows is None else torch.as_tensor(rows)]
+    labels = torch.from_numpy(label_array(run.segments if run and labels is None else labels, structure.n_beads))
+    every = (used_rows(run.latents, 2000) if run and rows is None
+             else torch.arange(len(source))[slice(None) if rows is None else torch.as_tensor(rows)])
     every = every[(run.latents if run else coords.flatten(1))[every].isfinite().all(1)]
     if len(every) == 0: raise InputError("geometry_report", "no structure", "at least one")
     bonds = bonded_pairs(structure).cpu()
@@ -542,15 +644,21 @@ def geometry_report(source, # (N, R, 3) structures, Å; or a `Run`
     clashes, stretch = [], []
     for i in every.split(chunk):
         x = (run.coordinates(i) if run else coords[i]).cpu()
-        clashes.append(count_clashes(x, bonds, cutoff)); stretch.append(pair_distances(x, bonds) - natural.to(x))
+        clashes.append(count_clashes(x, bonds, cutoff))
+        stretch.append(pair_distances(x, bonds) - natural.to(x))
     clashes, stretch = torch.cat(clashes).numpy(), torch.cat(stretch).double().numpy()
     at, inside = stretch[:, border.numpy()], stretch[:, ~border.numpy()]
     worst = lambda v: np.abs(v).max(1) if v.shape[1] else np.zeros(len(v))
     rms = np.sqrt((at**2).mean(1)) if at.shape[1] else np.zeros(len(at))
-    table = pd.DataFrame(dict(clashes=clashes, border_rms_a=rms, border_worst_a=worst(at), inside_worst_a=worst(inside)), index=pd.Index(every.numpy(), name="image"))
+    table = pd.DataFrame(dict(clashes=clashes, border_rms_a=rms,
+                              border_worst_a=worst(at), inside_worst_a=worst(inside)),
+                         index=pd.Index(every.numpy(), name="image"))
     names = structure.labels
-    pairs = [dict(before=names[i], after=names[j], segments=f"{int(labels[i])} – {int(labels[j])}") for i, j in bonds[border].tolist()]
-    borders = pd.DataFrame(pairs, columns=["before", "after", "segments"]).assign(nominal_a=natural[border].numpy(), mean_a=at.mean(0) + natural[border].numpy(), rms_a=np.sqrt((at**2).mean(0)), worst_a=np.abs(at).max(0))
+    pairs = [dict(before=names[i], after=names[j], segments=f"{int(labels[i])} – {int(labels[j])}")
+             for i, j in bonds[border].tolist()]
+    borders = pd.DataFrame(pairs, columns=["before", "after", "segments"]).assign(
+        nominal_a=natural[border].numpy(), mean_a=at.mean(0) + natural[border].numpy(),
+        rms_a=np.sqrt((at**2).mean(0)), worst_a=np.abs(at).max(0))
     return GeometryReport(table, borders, int(count_clashes(structure.beads.cpu(), bonds, cutoff)))
 
 def plot_geometry(report:GeometryReport) -> Figure:
@@ -558,11 +666,16 @@ def plot_geometry(report:GeometryReport) -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=70, layout="constrained", width_ratios=(1, 1.4))
     most = int(report.structures.clashes.max())
     left.hist(report.structures.clashes, np.arange(-.5, most + 1.5, max(1, most//25)), color="C0")
-    left.axvline(report.nominal_clashes, color="k", ls="--", lw=1, label="nominal structure"); left.legend(fontsize=8, frameon=False)
-    left.set_xlabel("clashes (pairs within 4 Å)"); left.set_ylabel("structures")
+    left.axvline(report.nominal_clashes, color="k", ls="--", lw=1, label="nominal structure")
+    left.legend(fontsize=8, frameon=False)
+    left.set_xlabel("clashes (pairs within 4 Å)")
+    left.set_ylabel("structures")
     b = report.borders
-    right.bar(np.arange(len(b)), b.worst_a, color="0.85", label="worst"); right.bar(np.arange(len(b)), b.rms_a, color="C0", label="rms")
+    right.bar(np.arange(len(b)), b.worst_a, color="0.85", label="worst")
+    right.bar(np.arange(len(b)), b.rms_a, color="C0", label="rms")
     right.axhline(1., color="C3", lw=1)
     step = max(1, len(b)//12)
-    right.set_xticks(range(0, len(b), step), b.after[::step], rotation=90, fontsize=8); right.set_ylabel("stretch at border, Å"); right.legend(fontsize=8, frameon=False)
-    return _finish(fig)
+    right.set_xticks(range(0, len(b), step), b.after[::step], rotation=90, fontsize=8)
+    right.set_ylabel("stretch at border, Å")
+    right.legend(fontsize=8, frameon=False)
+    return finish_figure(fig)

@@ -30,7 +30,9 @@ def pearson(a:Tensor, # (..., N) one value per image
            ) -> Tensor: # (...) between -1 and 1; NaN if one of the two is constant
     "Pearson correlation along the last axis."
     a, b = torch.as_tensor(a), torch.as_tensor(b)
-    if a.shape[-1] != b.shape[-1]: raise InputError("pearson", f"{a.shape[-1]} and {b.shape[-1]} values", "two lists of equal length, row by row the same image")
+    if a.shape[-1] != b.shape[-1]:
+        raise InputError("pearson", f"{a.shape[-1]} and {b.shape[-1]} values",
+                         "two lists of equal length, row by row the same image")
     a, b = (_standardised(v.double(), 100*torch.finfo(v.dtype).eps if v.is_floating_point() else 0) for v in (a, b))
     return (a*b).mean(-1)
 
@@ -39,7 +41,8 @@ def pearson(a:Tensor, # (..., N) one value per image
 class PrincipalMotions:
     "The main motions of a set of structures: `mean` ± `modes`."
     mean:Tensor # (R, 3) mean structure, Å
-    modes:Tensor # (n, R, 3) orthonormal directions; the largest component of each is positive, so signs do not change between runs
+    # (n, R, 3) orthonormal directions; the largest component of each is positive, so signs do not change between runs
+    modes:Tensor
     explained:Tensor # (n,) fraction of the total variance
 
     def coordinate(self, coords:Tensor, # (N, R, 3), Å
@@ -53,15 +56,18 @@ def principal_motions(coords:Tensor, # (N, R, 3) structures in one frame, Å
     "The `n` directions along which `coords` vary most."
     coords = torch.as_tensor(coords).detach().cpu()
     N, R, _ = coords.shape
-    if N < 2: raise InputError("principal_motions", f"{N} structure", "two or more", "One structure has no motion.")
+    if N < 2:
+        raise InputError("principal_motions", f"{N} structure", "two or more", "One structure has no motion.")
     few = n < min(N, 3*R)
-    pca = PCA(min(n, N, 3*R), svd_solver="arpack" if few and min(N, 3*R) > 50 else "full", random_state=0).fit(coords.flatten(1).numpy())
+    pca = PCA(min(n, N, 3*R), svd_solver="arpack" if few and min(N, 3*R) > 50 else "full",
+              random_state=0).fit(coords.flatten(1).numpy())
     modes = torch.as_tensor(pca.components_.copy()) # arpack returns negative strides
     modes = modes * modes.gather(1, modes.abs().argmax(1, keepdim=True)).sign()
     return PrincipalMotions(coords.mean(0), modes.unflatten(1, (R, 3)), torch.as_tensor(pca.explained_variance_ratio_))
 
 def motion_coordinate(coords:Tensor, # (N, R, 3) structures, Å
-                      truth:Tensor|None=None, # (N', R, 3) structures whose first motion is the ruler; None takes coords' own
+                      # (N', R, 3) structures whose first motion is the ruler; None takes coords' own
+                      truth:Tensor|None=None,
                      ) -> Tensor: # (N,), Å of RMSD along the motion
     "Position of each structure along the first principal motion of `truth`, or of `coords` itself."
     return principal_motions(coords if truth is None else truth).coordinate(coords)[:, 0]
@@ -73,7 +79,8 @@ def coordinate_rmsd(recovered:Tensor, # (N, R, 3) beads, or (R, 3) for one struc
     "RMSD of each image's structure to the truth, in the same frame, with no superposition."
     recovered, truth = torch.as_tensor(recovered), torch.as_tensor(truth)
     if recovered.shape not in (truth.shape, truth.shape[-2:]):
-        raise InputError("coordinate_rmsd", f"shapes {tuple(recovered.shape)} and {tuple(truth.shape)}", "(N, R, 3) both, or (R, 3) and (N, R, 3)")
+        raise InputError("coordinate_rmsd", f"shapes {tuple(recovered.shape)} and {tuple(truth.shape)}",
+                         "(N, R, 3) both, or (R, 3) and (N, R, 3)")
     return rmsd(recovered, truth.to(recovered))
 
 # %% ../nbs/22_metrics.ipynb #0ecb4806
@@ -85,7 +92,9 @@ def rigid_floor(truth:Tensor, # (F, R, 3) true beads, Å
     truth, labels = torch.as_tensor(truth), torch.as_tensor(labels)
     reference = torch.as_tensor(reference).to(truth)
     if not len(labels) == len(reference) == truth.shape[-2]:
-        raise InputError("rigid_floor", f"{len(labels)} labels, {len(reference)} residues, {truth.shape[-2]} in the truth", "three equal numbers")
+        raise InputError("rigid_floor",
+                         f"{len(labels)} labels, {len(reference)} residues, {truth.shape[-2]} in the truth",
+                         "three equal numbers")
     total = truth.new_zeros(len(truth))
     for label in labels.unique():
         piece, there = reference[labels == label].expand(len(truth), -1, -1), truth[:, labels == label]
@@ -116,14 +125,17 @@ def hinge_positions(labels:Tensor, # (R,) segment of each residue
     values, lengths = torch.unique_consecutive(torch.as_tensor(labels).long(), return_counts=True)
     stops = lengths.cumsum(0)
     runs = [(v, e - n, e) for v, n, e in zip(values.tolist(), lengths.tolist(), stops.tolist()) if n >= min_length]
-    return torch.tensor([(left[2] + right[1])//2 for left, right in zip(runs, runs[1:]) if left[0] != right[0]], dtype=torch.long)
+    return torch.tensor([(left[2] + right[1])//2 for left, right in zip(runs, runs[1:]) if left[0] != right[0]],
+                        dtype=torch.long)
 
 # %% ../nbs/22_metrics.ipynb #6d17923c
 def adjusted_rand(labels_a:Tensor, # (R,) one division
                   labels_b:Tensor, # (R,) another
                  ) -> float:
     "Adjusted Rand index of two divisions of the chain: 1 the same, 0 chance."
-    if len(labels_a) != len(labels_b): raise InputError("adjusted_rand", f"{len(labels_a)} and {len(labels_b)} labels", "one label per residue in both")
+    if len(labels_a) != len(labels_b):
+        raise InputError("adjusted_rand", f"{len(labels_a)} and {len(labels_b)} labels",
+                         "one label per residue in both")
     return float(adjusted_rand_score(torch.as_tensor(labels_a).cpu(), torch.as_tensor(labels_b).cpu()))
 
 # %% ../nbs/22_metrics.ipynb #814d335e
@@ -141,7 +153,9 @@ def body_rotation(coords:Tensor, # (N, R, 3) structures, Å
 def signed_angle(rotvecs:Tensor, # (N, 3), rad
                  axis:Tensor|None=None, # (3,) direction; None takes the main axis of the rotations themselves
                 ) -> Tensor: # (N,), rad
-    "The part of each rotation vector along `axis`. Without an axis: the direction along which they are largest, its largest component positive."
+    """The part of each rotation vector along `axis`.
+
+    Without an axis: the direction along which they are largest, its largest component positive."""
     if axis is None:
         axis = torch.linalg.eigh(rotvecs.T @ rotvecs).eigenvectors[:, -1]
         axis = axis * axis[axis.abs().argmax()].sign()
@@ -154,9 +168,13 @@ def recovery_report(recovered:Tensor, # (N, R, 3) one structure per image, Å
                     nominal:Tensor, # (R, 3), Å
                     labels:Tensor|None=None, # (R,) segments; None leaves the floor out
                    ) -> pd.Series:
-    "Correlation along the true first motion, median RMSD to the truth, the nominal structure's RMSD, the rigid floor; lengths in Å."
+    """Correlation along the true first motion, median RMSD to the truth, the nominal structure's RMSD, the rigid
+    floor; lengths in Å."""
     motion = principal_motions(truth)
     r = pearson(*(motion.coordinate(v)[:, 0] for v in (torch.as_tensor(recovered).to(motion.mean), truth)))
-    row = dict(r=float(r), rmsd=float(coordinate_rmsd(recovered, truth).median()), nominal=float(coordinate_rmsd(nominal, truth).median()))
-    if labels is not None: row |= dict(floor=float(rigid_floor(truth, nominal, labels).median()), segments=len(occupied_segments(labels)))
+    row = dict(r=float(r), rmsd=float(coordinate_rmsd(recovered, truth).median()),
+               nominal=float(coordinate_rmsd(nominal, truth).median()))
+    if labels is not None:
+        row |= dict(floor=float(rigid_floor(truth, nominal, labels).median()),
+                    segments=len(occupied_segments(labels)))
     return pd.Series(row)

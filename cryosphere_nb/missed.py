@@ -21,7 +21,7 @@ from .model import Coarse, CryoSphere, coarse_box
 from .particles import PreparedImages
 from .posterior import ImagePosterior
 from .train import Run, used_rows
-from .viewers import _finish
+from .plotting import finish_figure
 
 # %% ../nbs/49_missed.ipynb #faf68689
 def integrate_out(g:Tensor, # (B, N) gradient of the log joint
@@ -33,7 +33,8 @@ def integrate_out(g:Tensor, # (B, N) gradient of the log joint
     kept, others = torch.as_tensor(kept), torch.as_tensor(others)
     block = lambda rows, columns: H[:, rows][:, :, columns].double()
     through = torch.linalg.solve(block(others, others), block(others, kept)).mT # (B, K, rest)
-    return g[:, kept].double() - (through @ g[:, others, None].double())[..., 0], block(kept, kept) - through @ block(others, kept)
+    return (g[:, kept].double() - (through @ g[:, others, None].double())[..., 0],
+            block(kept, kept) - through @ block(others, kept))
 
 def spread_evidence(score:Tensor, # (n, 6) of the region's motions, 1/Å
                     precision:Tensor, # (n, 6, 6) 1/Å²
@@ -46,17 +47,23 @@ def spread_evidence(score:Tensor, # (n, 6) of the region's motions, 1/Å
     mu = torch.linalg.solve((A @ precision).sum(0), (A @ score[..., None]).sum(0))[:, 0]
     h = score - precision @ mu
     quadratic = spread*(h[:, None] @ A @ h[..., None])[:, 0, 0]
-    return (score @ mu - (precision @ mu*mu).sum(-1)/2 - torch.linalg.slogdet(eye + spread*precision)[1]/2 + quadratic/2).sum(), mu
+    return (score @ mu - (precision @ mu*mu).sum(-1)/2
+            - torch.linalg.slogdet(eye + spread*precision)[1]/2 + quadratic/2).sum(), mu
 
 # %% ../nbs/49_missed.ipynb #617b7b43
 SPREADS = torch.cat([torch.zeros(1), torch.logspace(-1.5, 1.3, 85)]).double() # Å, that are tried
 SMALL = 0.1 # of the resolution: larger spreads are not small, and are asked for at half the resolution
-ABOVE, WORTH_A = 6., 0.3 # nats by which a motion must explain the images better, and Å that it must have, before it is worth a word
+# nats by which a motion must explain the images better, and Å that it must have, before it is worth a word
+ABOVE, WORTH_A = 6., 0.3
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MissedMotion:
     "What the images hold of each region's motion beyond what a run shows."
-    table:pd.DataFrame # a row for each region: residues (how many), shown_a (its motion in the run), missed_a, low_a, high_a (what the run does not show, and the 95 % limits; no upper one, inf, for a motion too large to be measured), gain (nats, all images together), offset_a (in all images alike), resolution_a (of the images when asked). Å, root mean square over residues and images
+    # a row for each region: residues (how many), shown_a (its motion in the run), missed_a, low_a, high_a (what the
+    # run does not show, and the 95 % limits; no upper one, inf, for a motion too large to be measured), gain (nats,
+    # all images together), offset_a (in all images alike), resolution_a (of the images when asked). Å, root mean
+    # square over residues and images
+    table:pd.DataFrame
     evidence:Tensor # (regions, spreads) nats, at `SPREADS`
     images:int # that were asked
     masks:dict # name -> (R,) residues of each region
@@ -74,10 +81,19 @@ class MissedMotion:
         "In words."
         lines = []
         for name, r in self.table.iterrows():
-            if name not in self.names: lines.append(f"{name}: nothing missed that could be told apart from nothing, " + ("but these images set no limit to it" if np.isinf(r.high_a) else f"up to {r.high_a:.2g} Å") + f" (the run shows {round(r.shown_a, 2):.2g} Å).")
-            elif np.isinf(r.high_a): lines.append(f"{name} moves by {r.low_a:.2g} Å or more in these images, and the run does not show it (it shows {round(r.shown_a, 2):.2g} Å).")
-            else: lines.append(f"{name} moves by {r.missed_a:.2g} Å ({r.low_a:.2g} to {r.high_a:.2g} Å) in these images that the run does not show (it shows {round(r.shown_a, 2):.2g} Å).")
-            if r.offset_a > max(0.5, r.high_a): lines.append(f"{name} is {r.offset_a:.2g} Å off in all images alike.")
+            if name not in self.names:
+                lines.append(f"{name}: nothing missed that could be told apart from nothing, "
+                             + ("but these images set no limit to it" if np.isinf(r.high_a)
+                                else f"up to {r.high_a:.2g} Å")
+                             + f" (the run shows {round(r.shown_a, 2):.2g} Å).")
+            elif np.isinf(r.high_a):
+                lines.append(f"{name} moves by {r.low_a:.2g} Å or more in these images, "
+                             f"and the run does not show it (it shows {round(r.shown_a, 2):.2g} Å).")
+            else:
+                lines.append(f"{name} moves by {r.missed_a:.2g} Å ({r.low_a:.2g} to {r.high_a:.2g} Å) in these images "
+                             f"that the run does not show (it shows {round(r.shown_a, 2):.2g} Å).")
+            if r.offset_a > max(0.5, r.high_a):
+                lines.append(f"{name} is {r.offset_a:.2g} Å off in all images alike.")
         return "\n".join(lines)
     def __repr__(self): return self.summary
     def plot(self) -> Figure: return plot_missed(self)
@@ -94,7 +110,8 @@ def region_scores(model:CryoSphere, # trained, with a noise model
     owner = torch.arange(len(model.decoder.beads)) if model.points is None else model.owner.cpu()
     masks, view = [r[owner] for r in regions], Coarse(model, box or data.D, 1)
     modes = lambda x: torch.cat([rigid_modes(x, own) for own in masks], 1)
-    found = (ImagePosterior(view, view.crop(data.batch(i))).curvature(z[i], modes) for i in torch.arange(len(z)).split(batch_size))
+    found = (ImagePosterior(view, view.crop(data.batch(i))).curvature(z[i], modes)
+             for i in torch.arange(len(z)).split(batch_size))
     return tuple(map(torch.cat, zip(*found)))
 
 def limits(evidence:Tensor, # (spreads,) nats, at `SPREADS`
@@ -102,7 +119,8 @@ def limits(evidence:Tensor, # (spreads,) nats, at `SPREADS`
     "The best spread, and its 95 % limits, which are put between two spreads at the outer one."
     inside = (2*(evidence.max() - evidence) <= 2.71).nonzero().flatten()
     low, high = SPREADS[max(0, int(inside.min()) - 1)], SPREADS[min(len(SPREADS) - 1, int(inside.max()) + 1)]
-    return dict(missed_a=float(SPREADS[evidence.argmax()]), low_a=float(low), high_a=float(high), gain=float(evidence.max() - evidence[0]))
+    return dict(missed_a=float(SPREADS[evidence.argmax()]), low_a=float(low), high_a=float(high),
+                gain=float(evidence.max() - evidence[0]))
 
 def ask_regions(g:Tensor, H:Tensor, # of `region_scores`
                 L:int, # latents
@@ -113,7 +131,8 @@ def ask_regions(g:Tensor, H:Tensor, # of `region_scores`
     while True:
         found = []
         for k in range(G):
-            prior, others = H.new_zeros(H.shape[1]), [m for m in moving if m != k] # its own spread is asked for, not given
+            # its own spread is asked for, not given
+            prior, others = H.new_zeros(H.shape[1]), [m for m in moving if m != k]
             for m in others: prior[list(own(m))] = 6/moving[m]**2
             scores = integrate_out(g, H + torch.diag(prior), own(k), [*range(L), *(i for m in others for i in own(m))])
             evidence, mu = zip(*(spread_evidence(*scores, float(t)) for t in SPREADS))
@@ -143,24 +162,31 @@ def ask_images(model:CryoSphere, # trained, with a noise model
 def default_regions(run:Run) -> dict: # name -> (R,) mask
     "The whole molecule, each chain and each domain."
     chains, out = run.nominal.residues.chain, {"whole molecule": torch.ones(run.nominal.n_beads, dtype=torch.bool)}
-    named = {f"chain {c}": torch.tensor((chains == c).to_numpy()) for c in chains.unique()} | {f"domain {k}": run.domains.labels == k for k in range(len(run.domains) if run.domains else 0)}
+    named = ({f"chain {c}": torch.tensor((chains == c).to_numpy()) for c in chains.unique()}
+             | {f"domain {k}": run.domains.labels == k for k in range(len(run.domains) if run.domains else 0)})
     for name, own in named.items():
         if own.sum() > 2 and not any(torch.equal(own, other) for other in out.values()): out[name] = own
     return out
 
 def missed_motion(run:Run, # finished run
                   particles, # its particles: path of a .star or .cs file, or `Particles`
-                  regions=None, # name -> selection ("A:1-120"), mask or indices; None: the molecule, its chains and its domains
+                  # name -> selection ("A:1-120"), mask or indices; None: the molecule, its chains and its domains
+                  regions=None,
                   most:int=2000, # images to ask
                   project_dir=None, # folder that stack paths are relative to
                   progress:bool=False, # show bars?
                  ) -> MissedMotion:
     "How far regions move in the images beyond what a run shows."
-    if run.config.likelihood != "gaussian": raise InputError("missed_motion, run", "likelihood 'correlation'", "a run with a noise model", "A correlation does not say how probable a motion is.")
+    if run.config.likelihood != "gaussian":
+        raise InputError("missed_motion, run", "likelihood 'correlation'", "a run with a noise model",
+                         "A correlation does not say how probable a motion is.")
     if regions is None: masks = default_regions(run)
-    else: masks = {name: torch.zeros(run.nominal.n_beads, dtype=torch.bool).index_fill(0, select(run.nominal, what), True) for name, what in regions.items()}
+    else:
+        masks = {name: torch.zeros(run.nominal.n_beads, dtype=torch.bool).index_fill(0, select(run.nominal, what), True)
+                 for name, what in regions.items()}
     for name, own in masks.items():
-        if own.sum() < 3: raise InputError(f"missed_motion, region '{name}'", f"{int(own.sum())} residues", "3 or more")
+        if own.sum() < 3:
+            raise InputError(f"missed_motion, region '{name}'", f"{int(own.sum())} residues", "3 or more")
     particles = check_particles(run, particles, len(run), project_dir)
     rows = used_rows(run.latents, most)
     data = prepared(run, particles.select(rows), plain=False, progress=progress)
@@ -170,13 +196,20 @@ def missed_motion(run:Run, # finished run
     for own, row in zip(masks.values(), rows_found):
         moves = coords[:, own] - coords[:, own].mean(0)
         table.append(dict(residues=int(own.sum()), shown_a=float(moves.square().sum(-1).mean().sqrt())) | row)
-    return MissedMotion(pd.DataFrame(table, index=pd.Index(masks, name="region")), torch.stack(curves), len(rows), masks)
+    return MissedMotion(pd.DataFrame(table, index=pd.Index(masks, name="region")), torch.stack(curves),
+                        len(rows), masks)
 
 def plot_missed(m:MissedMotion) -> Figure:
     "For each region, the motion that the run shows and the interval of what it does not."
     t, k = m.table, np.arange(len(m.table))
     fig, ax = plt.subplots(figsize=(6, 0.3*len(t) + 0.8), dpi=70, layout="constrained")
     ax.barh(k, t.shown_a, height=.55, color="0.8", label="shown by the run")
-    ax.hlines(k, t.low_a, t.high_a.clip(upper=1.5*t.missed_a.max() + t.shown_a.max()), color="C3", lw=2.5, label="not shown (95 % limits)"); ax.plot(t.missed_a, k, "o", color="C3", ms=4)
-    ax.set_yticks(k, t.index); ax.invert_yaxis(); ax.set_xlabel("Å, root mean square"); ax.set_xlim(0, None); ax.legend(fontsize=8, frameon=False)
-    return _finish(fig)
+    ax.hlines(k, t.low_a, t.high_a.clip(upper=1.5*t.missed_a.max() + t.shown_a.max()),
+              color="C3", lw=2.5, label="not shown (95 % limits)")
+    ax.plot(t.missed_a, k, "o", color="C3", ms=4)
+    ax.set_yticks(k, t.index)
+    ax.invert_yaxis()
+    ax.set_xlabel("Å, root mean square")
+    ax.set_xlim(0, None)
+    ax.legend(fontsize=8, frameon=False)
+    return finish_figure(fig)

@@ -22,24 +22,28 @@ from .decoder import Decoder
 from .elbo import kl_standard_normal
 from .image import Batch, render
 from .likelihood import NoiseModel
-from .losses import clash_loss, continuity_loss, correlation_loss, elastic_loss, pair_distances, stretch_energy, total_loss, turn_energy
+from .losses import (clash_loss, continuity_loss, correlation_loss, elastic_loss, pair_distances,
+    stretch_energy, total_loss, turn_energy)
 from .segmentation import Segmentation, occupancy_penalty
 
 # %% ../nbs/16_model.ipynb #3d9e3566
 @dataclass
 class Noise:
-    "Random numbers for one pass: reparametrisation of the latents and of the mixture, and what a sampler of latents tries and chooses."
+    """Random numbers for one pass: reparametrisation of the latents and of the mixture,
+    and what a sampler of latents tries and chooses."""
     latent:Tensor # (B, L) standard normal
     segments:Tensor # (3, M), or (B, 3, M) for one mixture sample per image; standard normal
     candidates:Tensor|None=None # (K, L) latents to try on every image, from the prior
     second:Tensor|None=None # (B, L) standard normal, for a second sample
     choice:Tensor|None=None # (B, 2) uniform from 0 to 1
 
-    def to(self, device): return Noise(**{k: v if v is None else v.to(device) for k, v in vars(self).items()})
+    def to(self, device):
+        return Noise(**{k: v if v is None else v.to(device) for k, v in vars(self).items()})
     def __getitem__(self, rows):
         "The noise of some of the images; what the batch shares is kept."
         some = lambda v: v if v is None else v[rows]
-        return Noise(self.latent[rows], self.segments if self.segments.ndim == 2 else self.segments[rows], self.candidates, some(self.second), some(self.choice))
+        return Noise(self.latent[rows], self.segments if self.segments.ndim == 2 else self.segments[rows],
+                     self.candidates, some(self.second), some(self.choice))
 
 def draw_noise(n:int, # images
                n_latent:int, # L
@@ -51,14 +55,16 @@ def draw_noise(n:int, # images
     "Noise for a batch of `n` images."
     segments = torch.randn(*([n] if per_image else []), 3, n_segments, generator=gen)
     latent = torch.randn(n, n_latent, generator=gen)
-    for_sampler = (torch.randn(n_candidates, n_latent, generator=gen), torch.randn(n, n_latent, generator=gen), torch.rand(n, 2, generator=gen)) if n_candidates else ()
+    for_sampler = (torch.randn(n_candidates, n_latent, generator=gen), torch.randn(n, n_latent, generator=gen),
+                   torch.rand(n, 2, generator=gen)) if n_candidates else ()
     return Noise(latent, segments, *for_sampler)
 
 @dataclass
 class Drawn:
     "Latents that a sampler put in the place of the encoder's."
     z:Tensor # (B, L)
-    information:Tensor # (B,) nats: log-likelihood at z minus log evidence; its mean is the divergence of the posterior from the prior
+    # (B,) nats: log-likelihood at z minus log evidence; its mean is the divergence of the posterior from the prior
+    information:Tensor
 
 @dataclass
 class Prediction:
@@ -69,7 +75,8 @@ class Prediction:
     beads:Tensor # (B, R, 3) structures, Å
     F:Tensor # (B, D, D//2+1) half planes of the predicted images
     drawn:Drawn|None=None # where a sampler chose the latents
-    motion:tuple|None=None # rotvec (B, M, 3) in rad and shift (B, M, 3) in Å of the segments, where a prior asks for them
+    # rotvec (B, M, 3) in rad and shift (B, M, 3) in Å of the segments, where a prior asks for them
+    motion:tuple|None=None
 
 # %% ../nbs/16_model.ipynb #1da19aa0
 def mean_free(F:Tensor, # (..., D, D//2+1) half planes
@@ -92,24 +99,32 @@ class CryoSphere(nn.Module):
                  noise:NoiseModel|None=None, # what a likelihood needs to know; None if only the correlation is used
                  stretch_std:float=2., # prior standard deviation of bonded distances, Å
                  points:tuple|None=None, # (P, 3) Å and (P,) their residues: what is rendered instead of the beads
-                 loose:Tensor|None=None, # (P,) long, the loose part that each point belongs to, 0 to K-1; -1 for points that stay where the model has them
+                 # (P,) long, the loose part that each point belongs to, 0 to K-1;
+                 # -1 for points that stay where the model has them
+                 loose:Tensor|None=None,
                  loose_std:float=0.7, # prior standard deviation of the places of loose parts, Å
-                 turn_std:float|None=None, # prior standard deviation of turns of short segments against their neighbours, rad
-                 springs:tuple|None=None): # (S, 2) pairs of beads and (S,) Å their lengths, for the elastic network (`elastic_pairs`)
+                 # prior standard deviation of turns of short segments against their neighbours, rad
+                 turn_std:float|None=None,
+                 # (S, 2) pairs of beads and (S,) Å their lengths, for the elastic network (`elastic_pairs`)
+                 springs:tuple|None=None):
         super().__init__()
         self.noise, self.stretch_std, self.turn_std = noise, stretch_std, turn_std
         self.decoder, self.segmentation, self.encoder = decoder, segmentation, encoder
         self.sigma, self.n_images, self.n_latent = sigma, n_images, decoder.n_latent
         bonded = torch.zeros(0, 2, dtype=torch.long) if bonded is None else bonded
-        self.register_buffer("amplitudes", amplitudes.clone()); self.register_buffer("bonded", bonded.clone())
+        self.register_buffer("amplitudes", amplitudes.clone())
+        self.register_buffer("bonded", bonded.clone())
         self.register_buffer("bond_lengths", pair_distances(decoder.beads, bonded))
         points, owner = points or (None, None)
-        self.register_buffer("points", points, persistent=False); self.register_buffer("owner", owner, persistent=False)
+        self.register_buffer("points", points, persistent=False)
+        self.register_buffer("owner", owner, persistent=False)
         self.loose_std, n_loose = loose_std, 0 if loose is None else int(loose.max()) + 1
-        self.part_shifts = nn.Parameter(torch.zeros(n_loose, 3)) if n_loose else None # (K, 3) Å, in the frame of the nominal structure
+        # (K, 3) Å, in the frame of the nominal structure
+        self.part_shifts = nn.Parameter(torch.zeros(n_loose, 3)) if n_loose else None
         self.register_buffer("loose", loose if n_loose else None, persistent=False)
         springs, lengths = springs or (None, None)
-        self.register_buffer("springs", springs, persistent=False); self.register_buffer("spring_lengths", lengths, persistent=False)
+        self.register_buffer("springs", springs, persistent=False)
+        self.register_buffer("spring_lengths", lengths, persistent=False)
         self.coarse = None # a `Coarse` of this model while only low resolution counts
         self.sampler = None # a `sampling.LatentSampler` while training draws latents with it
 
@@ -135,24 +150,30 @@ class CryoSphere(nn.Module):
 
     def tangents(self, z:Tensor, G:Tensor) -> tuple[Tensor, Tensor]: # (B, P, 3) in Å, (B, L, P, 3) in Å per unit
         "The same, with velocities along every latent dimension."
-        return self.decoder.tangents(z, G) if self.points is None else self.decoder.tangents(z, G, self.settled.detach(), self.owner)
+        return (self.decoder.tangents(z, G) if self.points is None
+                else self.decoder.tangents(z, G, self.settled.detach(), self.owner))
 
     def both_at(self, z, G, **known): # beads (B, R, 3), what is rendered (B, P, 3)
         "Beads and points by one deformation."
         if self.points is None: return 2*(self.decoder(z, G, **known),)
         beads = self.decoder.beads
-        return self.decoder(z, G, torch.cat([beads, self.settled]), torch.cat([torch.arange(len(beads), device=beads.device), self.owner]), **known).split([len(beads), len(self.points)], 1)
+        return self.decoder(
+            z, G, torch.cat([beads, self.settled]),
+            torch.cat([torch.arange(len(beads), device=beads.device), self.owner]), **known
+        ).split([len(beads), len(self.points)], 1)
 
     def loose_energy(self) -> Tensor: # nats, of the data set
         "Minus log prior of the places of loose parts, up to a constant."
-        return self.amplitudes.new_zeros(()) if self.part_shifts is None else self.part_shifts.square().sum()/(2*self.loose_std**2)
+        return (self.amplitudes.new_zeros(()) if self.part_shifts is None
+                else self.part_shifts.square().sum()/(2*self.loose_std**2))
 
     def predict(self, batch:Batch, noise:Noise|None=None) -> Prediction: # `noise` None: posterior means
         "Structures and images for a batch."
         mean, std = self.encoder(batch)
         z = mean if noise is None else mean + std*noise.latent
         G = self.segmentation(None if noise is None else noise.segments)
-        drawn = None if self.sampler is None or noise is None or noise.candidates is None else self.sampler(self, batch, mean, std, z, G, noise)
+        drawn = (None if self.sampler is None or noise is None or noise.candidates is None
+                 else self.sampler(self, batch, mean, std, z, G, noise))
         z = drawn.z if drawn else z
         known = {} if self.turn_std is None else dict(motion=self.decoder.motion(z))
         beads, points = self.both_at(z, G, **known)
@@ -165,14 +186,16 @@ class CryoSphere(nn.Module):
     def render(self, points:Tensor, batch:Batch) -> Tensor: # (B, P, 3) of `points_at` -> (B, D, D//2+1)
         "Mean-free images of `points` as the particles of the batch would show them, as half planes."
         with torch.autocast(points.device.type, enabled=False):
-            return mean_free(render(points.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size, self.sigma))
+            return mean_free(render(points.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size,
+                                    self.sigma))
 
     @torch.no_grad()
     def joints(self, G:Tensor) -> tuple[Tensor, Tensor]: # (R, M) membership -> (J, 2), (M,)
         "Pairs of segments that a bond joins, and the residues of each segment."
         labels = self.segmentation.labels(G)
         pairs = labels[self.bonded]
-        return pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(1)], torch.bincount(labels[labels >= 0], minlength=self.segmentation.n_segments)
+        return (pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(1)],
+                torch.bincount(labels[labels >= 0], minlength=self.segmentation.n_segments))
 
     def terms(self, batch:Batch, p:Prediction) -> dict: # name -> function that computes the term
         "The terms of the loss, not yet computed."
@@ -187,11 +210,16 @@ class CryoSphere(nn.Module):
                     stretch=lambda: stretch_energy(p.beads, self.bonded, self.bond_lengths, self.stretch_std),
                     continuity=lambda: continuity_loss(p.beads, self.bonded, self.bond_lengths),
                     clash=lambda: clash_loss(p.beads, self.bonded),
-                    **({} if self.turn_std is None else dict(turn=lambda: checkpoint(turn_energy, p.motion[0], *self.joints(p.G if p.G.ndim == 2 else p.G.mean(0)), self.turn_std, use_reentrant=False))),
-                    **({} if self.springs is None else dict(elastic=lambda: elastic_loss(p.beads, self.springs, self.spring_lengths))),
+                    **({} if self.turn_std is None else dict(
+                        turn=lambda: checkpoint(
+                            turn_energy, p.motion[0], *self.joints(p.G if p.G.ndim == 2 else p.G.mean(0)),
+                            self.turn_std, use_reentrant=False))),
+                    **({} if self.springs is None else dict(
+                        elastic=lambda: elastic_loss(p.beads, self.springs, self.spring_lengths))),
                     **(dict(encoder=lambda: -Normal(p.mean, p.std).log_prob(p.drawn.z).sum(1)) if p.drawn else {}))
 
-    def forward(self, batch:Batch, noise:Noise|None, weights:dict) -> tuple[Tensor, dict]: # loss, and the mean of each term
+    def forward(self, batch:Batch, noise:Noise|None, weights:dict,
+               ) -> tuple[Tensor, dict]: # loss, and the mean of each term
         "The weighted loss of a batch (paper, eq. 8)."
         p = self.predict(batch, noise)
         with torch.autocast(p.beads.device.type, enabled=False):
@@ -210,7 +238,10 @@ class CryoSphere(nn.Module):
     @torch.no_grad()
     def estimate_noise(self, batches): # iterable of `Batch`
         "Set the noise model from some images and their predictions, at the latents that they have now."
-        with full_resolution(self): self.noise.estimate((mean_free(fft2c(b.images)), self.render(self.points_at(self.latents_of(b), self.segmentation()), b)) for b in batches)
+        with full_resolution(self):
+            self.noise.estimate((mean_free(fft2c(b.images)),
+                                 self.render(self.points_at(self.latents_of(b), self.segmentation()), b))
+                                for b in batches)
 
     @torch.no_grad()
     def decode(self, z:Tensor, # (B, L)
@@ -246,10 +277,13 @@ class Coarse:
     def __init__(self, model:CryoSphere, # as it is now: make a new one when its noise has changed
                  D:int, # smaller box, pixels
                  n:int): # neighbours to merge
-        self.D, self.n, self.model, self.segmentation, self.noise = D, n, model, model.segmentation, model.noise.cropped(D)
+        self.D, self.n, self.model, self.segmentation, self.noise = (
+            D, n, model, model.segmentation, model.noise.cropped(D))
         self.weights = model.amplitudes
         self.sigma, self.last = math.sqrt(model.sigma**2 + self._spread(model.scattering)), (None, None)
-        self.amplitudes = torch.nn.functional.pad(self.weights, (0, -len(self.weights) % n)).view(-1, n).sum(-1)*(model.sigma/self.sigma)**3 # heights: a wider bead of the same integral is lower
+        # heights: a wider bead of the same integral is lower
+        self.amplitudes = torch.nn.functional.pad(
+            self.weights, (0, -len(self.weights) % n)).view(-1, n).sum(-1)*(model.sigma/self.sigma)**3
 
     def _spread(self, points): # variance about the merged points along one axis, Å²
         if self.n == 1: return 0.
@@ -264,7 +298,8 @@ class Coarse:
     def render(self, points:Tensor, batch:Batch) -> Tensor: # (B, P, 3), cropped -> (B, D, D//2+1)
         "`CryoSphere.render` of merged points."
         with torch.autocast(points.device.type, enabled=False):
-            return mean_free(render(self.merged(points.float()), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size, self.sigma))
+            return mean_free(render(self.merged(points.float()), self.amplitudes, batch.R, batch.ctf, batch.D,
+                                    batch.pixel_size, self.sigma))
 
     def crop(self, batch:Batch) -> Batch:
         "The batch in the smaller box; asked twice for the same batch, it is computed once."

@@ -19,7 +19,7 @@ from .core import fft2c, ifft2c, printable
 from .learner import Callback, Learner
 from .losses import correlation_loss
 from .model import full_resolution
-from .viewers import _colors, _draw_chain, label_ranges, principal_frame
+from .plotting import draw_chain, label_ranges, principal_frame, residue_colors
 
 # %% ../nbs/34_panel.ipynb #c5b3ddf0
 @dataclass(frozen=True, eq=False)
@@ -56,8 +56,10 @@ def snapshot(learner:Learner, # in training
     finally: model.train(training)
     r = -float(correlation_loss(fft2c(batch.images), p.F, batch.D)[0])
     cpu = lambda x: x.detach().float().cpu()
-    return Snapshot(status or f"{s.progress:.0%} done", s.epoch, np.array(trace, float).reshape(-1, 2), coarse, list(s.history), int(batch.indices[0]), cpu(batch.images[0]), cpu(ifft2c(p.F, batch.D)[0]), r,
-                    model.segmentation.labels().cpu(), cpu(p.beads[0]), cpu(model.decoder.beads), model.bonded.cpu())
+    return Snapshot(
+        status or f"{s.progress:.0%} done", s.epoch, np.array(trace, float).reshape(-1, 2), coarse, list(s.history),
+        int(batch.indices[0]), cpu(batch.images[0]), cpu(ifft2c(p.F, batch.D)[0]), r,
+        model.segmentation.labels().cpu(), cpu(p.beads[0]), cpu(model.decoder.beads), model.bonded.cpu())
 
 # %% ../nbs/34_panel.ipynb #1a5e3a44
 def plot_snapshot(s:Snapshot) -> Figure:
@@ -66,46 +68,69 @@ def plot_snapshot(s:Snapshot) -> Figure:
     FigureCanvasAgg(fig)
     at = lambda *box: fig.add_axes(box)
     _draw_losses(at(.055, .17, .25, .7), s)
-    for k, (image, title) in enumerate([(s.observed, f"image {s.image}"), (s.predicted, f"prediction, r = {s.correlation:.2f}")]):
+    for k, (image, title) in enumerate([(s.observed, f"image {s.image}"),
+                                        (s.predicted, f"prediction, r = {s.correlation:.2f}")]):
         ax = at(.36 + .17*k, .24, .16, .63)
-        ax.imshow(image, cmap="gray"); ax.axis("off"); ax.set_title(title, fontsize=9)
-    colors = _colors(s.labels.numpy())
+        ax.imshow(image, cmap="gray")
+        ax.axis("off")
+        ax.set_title(title, fontsize=9)
+    colors = residue_colors(s.labels.numpy())
     ax = at(.71, .24, .28, .63)
     centre, axes = principal_frame(s.nominal)
-    _draw_chain(ax, (s.beads - centre) @ axes.T, s.bonded, colors)
-    ax.set_aspect("equal"); ax.axis("off"); ax.set_title("its structure", fontsize=9)
+    draw_chain(ax, (s.beads - centre) @ axes.T, s.bonded, colors)
+    ax.set_aspect("equal")
+    ax.axis("off")
+    ax.set_title("its structure", fontsize=9)
     bar = at(.36, .1, .63, .07)
     for _, a, b in label_ranges(s.labels): bar.axvspan(a, b, color=colors[a], lw=0)
-    bar.set_xlim(0, len(s.labels)); bar.set_yticks([]); bar.tick_params(labelsize=8); bar.set_xlabel("residue", fontsize=8, labelpad=0)
-    fig.text(.36, .95, f"epoch {s.epoch}, {s.status}, {len(s.labels.unique())} segments in use", fontsize=9, va="center")
+    bar.set_xlim(0, len(s.labels))
+    bar.set_yticks([])
+    bar.tick_params(labelsize=8)
+    bar.set_xlabel("residue", fontsize=8, labelpad=0)
+    fig.text(.36, .95, f"epoch {s.epoch}, {s.status}, {len(s.labels.unique())} segments in use",
+             fontsize=9, va="center")
     return fig
 
 def _draw_losses(ax, s):
-    "Loss of batches and epochs that saw all frequencies, and of the held-out images; correlation of all epochs. The first descent may leave the window."
+    """Loss of batches and epochs that saw all frequencies, and of the held-out images; correlation of all epochs.
+
+    The first descent may leave the window."""
     points = lambda name, first=0: [(h["epoch"], h[name]) for h in s.history if name in h and h["epoch"] > first]
-    batches, training, apart, r = s.trace[s.trace[:, 0] > s.coarse], points("loss", s.coarse), points("held_out"), points("correlation")
+    batches, training, apart, r = (s.trace[s.trace[:, 0] > s.coarse], points("loss", s.coarse), points("held_out"),
+                                   points("correlation"))
     side = ax.twinx()
-    if r: side.plot(*zip(*r), "-", color="0.6", lw=1); side.text(*r[-1], "r ", color="0.5", fontsize=8, ha="right", va="bottom")
-    ax.set_zorder(1); ax.patch.set_visible(False)
+    if r:
+        side.plot(*zip(*r), "-", color="0.6", lw=1)
+        side.text(*r[-1], "r ", color="0.5", fontsize=8, ha="right", va="bottom")
+    ax.set_zorder(1)
+    ax.patch.set_visible(False)
     ax.plot(*batches.T, color="C0", lw=.6, alpha=.5)
     if training: ax.plot(*zip(*training), "o-", color="C0", ms=3, lw=1.2, label="training")
     if apart: ax.plot(*zip(*apart), "o-", color="C1", ms=3, lw=1.2, label="held out")
     values = np.r_[batches[len(batches)//5:, 1], [v for _, v in training[1:] + apart[1:]]]
     values = values[np.isfinite(values)]
-    if len(values) > 1 and np.ptp(values) > 0: low, high = np.quantile(values, [.01, .99]); ax.set_ylim(low - .15*(high - low), high + .3*(high - low))
-    ax.set_xlabel("epoch", fontsize=9, labelpad=1); ax.set_title("loss; r: correlation", fontsize=9); ax.tick_params(labelsize=8); side.tick_params(labelsize=8, labelcolor="0.5")
+    if len(values) > 1 and np.ptp(values) > 0:
+        low, high = np.quantile(values, [.01, .99])
+        ax.set_ylim(low - .15*(high - low), high + .3*(high - low))
+    ax.set_xlabel("epoch", fontsize=9, labelpad=1)
+    ax.set_title("loss; r: correlation", fontsize=9)
+    ax.tick_params(labelsize=8)
+    side.tick_params(labelsize=8, labelcolor="0.5")
     if training or apart: ax.legend(fontsize=8, frameon=False, loc="upper right")
 
 # %% ../nbs/34_panel.ipynb #7d89566d
 def notebook_display(): # -> function(figure), or None
-    "What shows figures in the cell that is running, each in the place of the one before; None outside of a notebook."
+    """What shows figures in the cell that is running, each in the place of the one before;
+    None outside of a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or not hasattr(shell, "kernel"): return None
     from IPython.display import Image, display
     handle = None
     def show(fig):
         nonlocal handle
-        with io.BytesIO() as f: fig.savefig(f, format="png", metadata={"Software": None}); image = Image(f.getvalue())
+        with io.BytesIO() as f:
+            fig.savefig(f, format="png", metadata={"Software": None})
+            image = Image(f.getvalue())
         if handle is None: handle = display(image, display_id=True)
         else: handle.update(image)
     return show
@@ -127,18 +152,21 @@ class LivePanel(Callback):
     def after_batch(self, learner):
         if self._show is None: return
         s = learner.state
-        if math.isfinite(getattr(learner.model.noise, "cutoff", math.inf)): self._coarse = s.epoch + 1 # see `CoarseToFine`
+        if math.isfinite(getattr(learner.model.noise, "cutoff", math.inf)):
+            self._coarse = s.epoch + 1 # see `CoarseToFine`
         self._trace.append((s.epoch + s.position/len(learner.data), s.loss))
         if time.monotonic() >= self._due: self._draw(learner)
 
     def after_fit(self, learner):
-        if self._show is not None: self._draw(learner, "interrupted" if learner.state.interrupted else "finished")
+        if self._show is not None:
+            self._draw(learner, "interrupted" if learner.state.interrupted else "finished")
 
     def _draw(self, learner, status=""):
         started = time.monotonic()
         try: self._show(plot_snapshot(snapshot(learner, self.row, self._trace, self._coarse, status)))
         except Exception as e: # a picture is not worth a training
             self._show, self.error = None, e
-            with suppress(OSError, ValueError): print(f"the live panel is switched off: {type(e).__name__}: {printable(e)}", file=sys.stderr) # which may be gone, too
+            with suppress(OSError, ValueError): # which may be gone, too
+                print(f"the live panel is switched off: {type(e).__name__}: {printable(e)}", file=sys.stderr)
         now = time.monotonic()
         self._due = now + max(self.seconds, (now - started)/self.share)

@@ -27,7 +27,8 @@ import mrcfile, numpy as np, pandas as pd, psutil, roma, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis, printable, read_json, shift_phase, sweep, write_atomic, write_json
+from .core import (InputError, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis, printable,
+                                read_json, shift_phase, sweep, write_atomic, write_json)
 from .geometry import euler_to_matrix, matrix_to_euler
 from .image import Batch, CTFParameters
 from .star import StarBlock, read_star_text, text_lines, write_star_text
@@ -48,21 +49,26 @@ class Stack:
              index, # (n,) numbers of the images, from 0
             ) -> np.ndarray: # (n, D, D) float32
         "The images with these numbers; nothing else of the file is touched."
-        index = np.asarray(index); order = np.argsort(index, kind="stable") # along the disk
+        index = np.asarray(index)
+        order = np.argsort(index, kind="stable") # along the disk
         images = np.empty((len(index), self.box, self.box), np.float32)
         images[order] = self.array[index[order]] if self.array is not None else self._from_disk(index[order])
         return images
 
     def _from_disk(self, index): # (n,) ascending -> (n, D, D); neighbours are read together
         "A file that has become shorter is an error; a memory map of it would end the program."
-        images = np.empty((len(index), self.box, self.box), self.dtype); size = images[:1].nbytes
+        images = np.empty((len(index), self.box, self.box), self.dtype)
+        size = images[:1].nbytes
         try:
             with open(self.path, "rb") as f:
                 for run in np.split(np.arange(len(index)), np.flatnonzero(np.diff(index) != 1) + 1):
                     if not len(run): continue
                     f.seek(self.offset + int(index[run[0]])*size)
-                    if f.readinto(images[run[0]:run[-1] + 1]) < len(run)*size: raise InputError(self.path, f"a file that ends before image {index[run[-1]] + 1}", f"{self.n} images, as when it was opened", "It has been changed meanwhile.")
-        except OSError as e: raise InputError(self.path, f"a file that cannot be read ({e.strerror})", "an MRC stack") from None
+                    if f.readinto(images[run[0]:run[-1] + 1]) < len(run)*size:
+                        raise InputError(self.path, f"a file that ends before image {index[run[-1]] + 1}",
+                                         f"{self.n} images, as when it was opened", "It has been changed meanwhile.")
+        except OSError as e:
+            raise InputError(self.path, f"a file that cannot be read ({e.strerror})", "an MRC stack") from None
         return images
 
 # %% ../nbs/20_particles.ipynb #6d0b1c60
@@ -70,15 +76,21 @@ def read_header(path): # an .mrc or .mrcs file
     "The MRC header, in the byte order of the file; anything unreadable is an `InputError` that names the file."
     path = Path(path)
     if not path.is_file(): raise InputError(path, "no such file", "an .mrc or .mrcs stack")
-    if path.suffix in (".gz", ".bz2"): raise InputError(path, "a compressed stack", "a plain .mrc or .mrcs", "Images of a compressed file cannot be read one by one: decompress it.")
+    if path.suffix in (".gz", ".bz2"):
+        raise InputError(path, "a compressed stack", "a plain .mrc or .mrcs",
+                         "Images of a compressed file cannot be read one by one: decompress it.")
     try:
         with open(path, "rb") as f: raw = f.read(1024)
-    except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", "an MRC header of 1024 bytes") from None
-    if len(raw) < 1024: raise InputError(path, f"a header that ends after {len(raw)} bytes", "an MRC header of 1024 bytes")
+    except OSError as e:
+        raise InputError(path, f"a file that cannot be read ({e.strerror})", "an MRC header of 1024 bytes") from None
+    if len(raw) < 1024:
+        raise InputError(path, f"a header that ends after {len(raw)} bytes", "an MRC header of 1024 bytes")
     real = lambda order: int(np.frombuffer(raw, order + "i4", 1, 12)[0]) in (0, 1, 2, 3, 4, 6, 12, 16, 101)
     try: order = mrcfile.utils.byte_order_from_machine_stamp(np.frombuffer(raw, np.uint8, 4, 212))
     except ValueError: order = "<" # some writers leave the stamp empty
-    order = order if real(order) or not real(">" if order == "<" else "<") else ">" if order == "<" else "<" # and some write the wrong one
+    # and some write the wrong one
+    order = (order if real(order) or not real(">" if order == "<" else "<")
+             else ">" if order == "<" else "<")
     return np.frombuffer(bytearray(raw), mrcfile.dtypes.HEADER_DTYPE.newbyteorder(order)).reshape(()).view(np.recarray)
 
 def pixel_dtype(header, # of `read_header`
@@ -86,23 +98,45 @@ def pixel_dtype(header, # of `read_header`
                ) -> np.dtype: # real numbers, with byte order
     "Number format of the pixels. Bytes are signed, unless IMOD's stamp stands there without its flag for signed ones."
     mode = int(header.mode)
-    if mode not in (0, 1, 2, 6, 12): raise InputError(path, f"number format (mode) {mode}" + {3: ", complex numbers", 4: ", complex numbers", 101: ", two pixels a byte", 16: ", colours"}.get(mode, ""), "mode 0, 1, 2, 6 or 12: real images", "" if mode in (3, 4, 16, 101) else "Is this an MRC file?")
+    if mode not in (0, 1, 2, 6, 12):
+        raise InputError(path, f"number format (mode) {mode}"
+                         + {3: ", complex numbers", 4: ", complex numbers",
+                            101: ", two pixels a byte", 16: ", colours"}.get(mode, ""),
+                         "mode 0, 1, 2, 6 or 12: real images",
+                         "" if mode in (3, 4, 16, 101) else "Is this an MRC file?")
     dtype = mrcfile.utils.data_dtype_from_header(header)
     stamp, flags = np.frombuffer(header.tobytes(), header.dtype["nx"], 2, 152)
     return np.dtype(np.uint8) if mode == 0 and stamp == 1146047817 and not flags & 1 else dtype
 
 def open_stack(path): # an .mrc or .mrcs file
     "Check the header of a stack against the length of its file."
-    header = read_header(path); dtype = pixel_dtype(header, path)
+    header = read_header(path)
+    dtype = pixel_dtype(header, path)
     nx, ny, n = int(header.nx), int(header.ny), int(header.nz)
-    if min(nx, ny, n) < 1: raise InputError(path, f"a header that says {n} images of {nx} x {ny}", "an MRC stack", "Is this an MRC file?")
-    if nx != ny: raise InputError(path, f"images of {nx} x {ny} pixels", "square images", "Extract the particles in a square box.")
-    if 401 <= int(header.ispg) <= 630: raise InputError(path, f"a stack of volumes (space group {int(header.ispg)})", "a stack of images", "Subtomograms are not supported.")
-    offset, image = 1024 + int(header.nsymbt), nx*ny*dtype.itemsize; room = os.path.getsize(path) - offset
-    if offset < 1024 or room < 0: raise InputError(path, f"a header that says {offset - 1024} bytes of extended header, in a file of {room + offset} bytes", "an MRC stack", "Is this an MRC file?")
-    if room//image < n: raise InputError(path, f"a file that ends after {room//image} whole images", f"{n} images of {nx} x {ny} {dtype.name}, as its header says", "The file is truncated: copy it again.")
-    if (more := room - n*image) % image: raise InputError(path, f"{more} bytes more than its header accounts for", f"{n} images of {nx} x {ny} {dtype.name} after {offset} bytes, and nothing else", "If they stand before the images (an extended header that is not declared), all images would be read shifted: write the stack anew with the program that made it.")
-    if more: warnings.warn(f"{path}: {room//image} images, but its header says {n}; the first {n} are used")
+    if min(nx, ny, n) < 1:
+        raise InputError(path, f"a header that says {n} images of {nx} x {ny}", "an MRC stack", "Is this an MRC file?")
+    if nx != ny:
+        raise InputError(path, f"images of {nx} x {ny} pixels", "square images",
+                         "Extract the particles in a square box.")
+    if 401 <= int(header.ispg) <= 630:
+        raise InputError(path, f"a stack of volumes (space group {int(header.ispg)})", "a stack of images",
+                         "Subtomograms are not supported.")
+    offset, image = 1024 + int(header.nsymbt), nx*ny*dtype.itemsize
+    room = os.path.getsize(path) - offset
+    if offset < 1024 or room < 0:
+        raise InputError(path, f"a header that says {offset - 1024} bytes of extended header, "
+                         f"in a file of {room + offset} bytes", "an MRC stack", "Is this an MRC file?")
+    if room//image < n:
+        raise InputError(path, f"a file that ends after {room//image} whole images",
+                         f"{n} images of {nx} x {ny} {dtype.name}, as its header says",
+                         "The file is truncated: copy it again.")
+    if (more := room - n*image) % image:
+        raise InputError(path, f"{more} bytes more than its header accounts for",
+                         f"{n} images of {nx} x {ny} {dtype.name} after {offset} bytes, and nothing else",
+                         "If they stand before the images (an extended header that is not declared), all images would "
+                         "be read shifted: write the stack anew with the program that made it.")
+    if more:
+        warnings.warn(f"{path}: {room//image} images, but its header says {n}; the first {n} are used")
     pixel = float(header.cella.x)/int(header.mx) if int(header.mx) > 0 else 0.
     return Stack(str(path), n, nx, dtype.str, offset, pixel if np.isfinite(pixel) and pixel > 0 else 0.)
 
@@ -113,8 +147,11 @@ def refuse_overwrite(path, # file about to be written
     "Raise unless `path` is free or may be overwritten; an input never may."
     path = Path(path)
     for file in inputs:
-        if file and path.exists() and Path(file).exists() and path.samefile(file): raise InputError(path, "a file the particles were read from", "another file", "The input is never overwritten.")
-    if path.exists() and not overwrite: raise InputError(path, "a file that is already there", "a new file", "Give another name, or overwrite=True.")
+        if file and path.exists() and Path(file).exists() and path.samefile(file):
+            raise InputError(path, "a file the particles were read from", "another file",
+                             "The input is never overwritten.")
+    if path.exists() and not overwrite:
+        raise InputError(path, "a file that is already there", "a new file", "Give another name, or overwrite=True.")
 
 def write_stack(path, # .mrcs file to write
                 images, # (N, D, D) tensor or array
@@ -122,42 +159,52 @@ def write_stack(path, # .mrcs file to write
                 dtype:str="float32", # or "float16"
                 overwrite:bool=False): # replace a file that is there?
     "Write images as an MRC stack, atomically."
-    if dtype not in ("float32", "float16"): raise InputError("dtype", repr(dtype), "'float32' or 'float16'")
+    if dtype not in ("float32", "float16"):
+        raise InputError("dtype", repr(dtype), "'float32' or 'float16'")
     images = np.asarray(images, dtype)
-    if images.ndim != 3 or images.shape[1] != images.shape[2]: raise InputError("images", f"shape {images.shape}", "(N, D, D)")
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise InputError("images", f"shape {images.shape}", "(N, D, D)")
     refuse_overwrite(path, overwrite)
     with write_atomic(path) as tmp, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning) # NaN in the statistics of the header
         with mrcfile.new(tmp, images, overwrite=True) as mrc:
-            mrc.set_image_stack(); mrc.voxel_size = pixel_size
+            mrc.set_image_stack()
+            mrc.voxel_size = pixel_size
 
 # %% ../nbs/20_particles.ipynb #339655ab
-def split_image_names(names, # rlnImageName of every row
-                      where, # the file they come from, for errors
-                     ) -> tuple[np.ndarray, np.ndarray]: # file names (N,), image numbers from 0 (N,); -1 for a file that is one image
+def split_image_names(
+    names, # rlnImageName of every row
+    where, # the file they come from, for errors
+) -> tuple[np.ndarray, np.ndarray]: # file names (N,), image numbers from 0 (N,); -1 for a file that is one image
     "Take `000012@stack.mrcs` apart. A name without `@` is a file with one image."
     parts = pd.Series(names).astype(str).str.partition("@")
     single = (parts[1] == "").to_numpy()
-    number, name = pd.to_numeric(parts[0].mask(single, "1"), errors="coerce").to_numpy(float), parts[2].mask(single, parts[0])
+    number, name = (pd.to_numeric(parts[0].mask(single, "1"), errors="coerce").to_numpy(float),
+                    parts[2].mask(single, parts[0]))
     for row in np.flatnonzero(~((number >= 1) & (number < 2**53)) | (number % 1 != 0) | (name == "").to_numpy())[:1]:
-        raise InputError(f"{where}, row {row} (counted from 0), rlnImageName", repr(str(names[row])), "a name like '000012@stack.mrcs', images counted from 1")
+        raise InputError(f"{where}, row {row} (counted from 0), rlnImageName", repr(str(names[row])),
+                         "a name like '000012@stack.mrcs', images counted from 1")
     return name.to_numpy(object).astype(str), np.where(single, -1, number.astype(np.int64) - 1)
 
 def search_folders(path, # star or cs file
                    project_dir=None, # folder of the RELION or cryoSPARC project
                   ) -> list[Path]:
     "Where the stacks that a particle file names may be; the project folder is the first."
-    if project_dir and not Path(project_dir).is_dir(): raise InputError("project_dir", project_dir, "a folder")
+    if project_dir and not Path(project_dir).is_dir():
+        raise InputError("project_dir", project_dir, "a folder")
     home = Path(path).resolve().parent
-    return list(dict.fromkeys(([Path(project_dir).resolve()] if project_dir else []) + [home, *home.parents, Path.cwd()]))
+    return list(dict.fromkeys(([Path(project_dir).resolve()] if project_dir else [])
+                              + [home, *home.parents, Path.cwd()]))
 
 def spellings(name:str, # as written in the star or cs file
              ) -> list[str]:
-    "Ways in which the name of a stack may have been meant: with Windows' separators, RELION's word for the format, another ending, bytes of Latin-1."
+    """Ways in which the name of a stack may have been meant: with Windows' separators, RELION's word for the format,
+    another ending, bytes of Latin-1."""
     names = [name, name.replace("\\", "/")]
     names += [n.removesuffix(":mrcs").removesuffix(":mrc") for n in names]
     names += [n.removesuffix("s") for n in names if n.endswith(".mrcs")]
-    if not name.isascii() and all(ord(c) < 256 for c in name): names += [os.fsdecode(n.encode("latin-1")) for n in names]
+    if not name.isascii() and all(ord(c) < 256 for c in name):
+        names += [os.fsdecode(n.encode("latin-1")) for n in names]
     return list(dict.fromkeys(names))
 
 def find_file(name:str, # as written in the star or cs file
@@ -176,7 +223,11 @@ def find_file(name:str, # as written in the star or cs file
             if os.path.isfile(found := folders[0].joinpath(*parts[k:])): return found
     foreign = bool(re.match(r"/|[A-Za-z]:|\\\\", name))
     hint = "It was written on another machine, or has moved: give" if foreign else "Give"
-    raise InputError(where, f"'{printable(name, 200)}', a file that is not there", "a stack in one of " + ", ".join(map(str, folders)), f"{hint} the folder that holds {printable(re.split(r'[/' + chr(92)*2 + ']', name)[-1] if foreign else name, 200)} as project_dir.")
+    raise InputError(where, f"'{printable(name, 200)}', a file that is not there",
+                     "a stack in one of " + ", ".join(map(str, folders)),
+                     f"{hint} the folder that holds "
+                     f"{printable(re.split(r'[/' + chr(92)*2 + ']', name)[-1] if foreign else name, 200)} "
+                     "as project_dir.")
 
 def find_stacks(names, # (n,) different files, as written
                 path, # star, cs or text file that names them
@@ -186,9 +237,15 @@ def find_stacks(names, # (n,) different files, as written
     "Every stack; a project folder in which there is none of them is refused."
     folders = search_folders(path, project_dir)
     found = [find_file(name, folders, label(k), project_dir) for k, name in enumerate(names)]
-    elsewhere = [k for k, file in enumerate(found) if project_dir and folders[0] not in file.parents and not os.path.isabs(names[k])]
-    if elsewhere and len(elsewhere) == len(found): raise InputError("project_dir", f"{project_dir}, in which there is none of the {len(found)} stacks", f"the folder that {printable(names[0], 200)} is relative to", f"It is found in {found[0].parent}: leave project_dir out?")
-    if elsewhere: warnings.warn(f"{path}: {len(elsewhere)} of {len(found)} stacks are not under {project_dir}; the first, {names[elsewhere[0]]}, is {found[elsewhere[0]]}")
+    elsewhere = [k for k, file in enumerate(found)
+                 if project_dir and folders[0] not in file.parents and not os.path.isabs(names[k])]
+    if elsewhere and len(elsewhere) == len(found):
+        raise InputError("project_dir", f"{project_dir}, in which there is none of the {len(found)} stacks",
+                         f"the folder that {printable(names[0], 200)} is relative to",
+                         f"It is found in {found[0].parent}: leave project_dir out?")
+    if elsewhere:
+        warnings.warn(f"{path}: {len(elsewhere)} of {len(found)} stacks are not under {project_dir}; "
+                      f"the first, {names[elsewhere[0]]}, is {found[elsewhere[0]]}")
     return found
 
 # %% ../nbs/20_particles.ipynb #eb5eb177
@@ -220,22 +277,27 @@ class Particles:
     def __repr__(self):
         several = lambda values: ", ".join(f"{v:.4g}" for v in values[:4]) + (", ..." if len(values) > 4 else "")
         twice = f" ({n} images)" if (n := len(self.image_id.unique())) < len(self) else ""
-        return f"Particles({len(self)}{twice} from {self.path.name if self.path else 'memory'}, box {several(self.boxes)}, pixel {several(self.pixel_size.unique().tolist())} Å)"
+        return (f"Particles({len(self)}{twice} from {self.path.name if self.path else 'memory'}, "
+                f"box {several(self.boxes)}, pixel {several(self.pixel_size.unique().tolist())} Å)")
     @property
     def optics(self): return self.blocks.get("optics")
     @property
     def box(self) -> Tensor: # (N,) pixels
         return torch.tensor([s.box for s in self.stacks])[torch.as_tensor(self.file)]
     @cached_property
-    def image_id(self) -> Tensor: # (N,) long; rows with the same number are the same image, whatever the path it is named by
+    def image_id(self
+                ) -> Tensor: # (N,) long; rows with the same number are the same image, whatever the path it is named by
         "Images numbered from 0, in the order in which they first occur."
         codes = pd.factorize(pd.Series([stack_identity(s) for s in self.stacks], dtype=object))[0]
-        return torch.from_numpy(pd.factorize(pd.MultiIndex.from_arrays([codes[self.file], self.index]))[0].astype(np.int64))
+        return torch.from_numpy(
+            pd.factorize(pd.MultiIndex.from_arrays([codes[self.file], self.index]))[0].astype(np.int64))
     @property
     def found_in(self) -> str:
         "Where the stacks are, in words."
-        folders = pd.Series([str(Path(s.path).resolve().parent) for s in self.stacks if s.array is None]).value_counts(sort=False)
-        return "; ".join(f"{n} stack{'s'*(n > 1)} in {folder}" for folder, n in list(folders.items())[:3]) + (f"; and in {len(folders) - 3} more folders" if len(folders) > 3 else "") or "in memory"
+        folders = pd.Series([str(Path(s.path).resolve().parent) for s in self.stacks
+                             if s.array is None]).value_counts(sort=False)
+        return ("; ".join(f"{n} stack{'s'*(n > 1)} in {folder}" for folder, n in list(folders.items())[:3])
+                + (f"; and in {len(folders) - 3} more folders" if len(folders) > 3 else "") or "in memory")
     @property
     def boxes(self) -> list[int]: return self.box.unique().tolist()
 
@@ -245,7 +307,9 @@ class Particles:
         "The images of these rows as the file has them: nothing is centred, scaled or inverted."
         rows = np.arange(len(self)) if indices is None else np.atleast_1d(np.arange(len(self))[np.asarray(indices)])
         boxes = sorted({self.stacks[f].box for f in np.unique(self.file[rows])})
-        if len(boxes) > 1: raise InputError("images", f"rows with boxes of {boxes} pixels", "rows of one box", "Images of different boxes do not stack; `prepare` brings them to one box.")
+        if len(boxes) > 1:
+            raise InputError("images", f"rows with boxes of {boxes} pixels", "rows of one box",
+                             "Images of different boxes do not stack; `prepare` brings them to one box.")
         images = np.empty((len(rows), *boxes*2), np.float32) if boxes else np.empty((0, 0, 0), np.float32)
         for f in np.unique(self.file[rows]):
             of_file = np.flatnonzero(self.file[rows] == f)
@@ -259,18 +323,27 @@ class Particles:
         rows = np.atleast_1d(np.arange(len(self))[wanted if isinstance(indices, slice) or wanted.size else slice(0)])
         t = torch.as_tensor(rows)
         written = {c: w[rows] for c, w in self.written.get(self.block, {}).items() if len(w) == len(self)}
-        return replace(self, written={**self.written, self.block: written}, table=self.table.iloc[rows].reset_index(drop=True), R=self.R[t], shift=self.shift[t], ctf=self.ctf[t],
+        return replace(self, written={**self.written, self.block: written},
+                       table=self.table.iloc[rows].reset_index(drop=True),
+                       R=self.R[t], shift=self.shift[t], ctf=self.ctf[t],
                        pixel_size=self.pixel_size[t], sign=self.sign[t], file=self.file[rows], index=self.index[rows])
 
 # %% ../nbs/20_particles.ipynb #f33a5c1e
 def star_blocks(path, # .star file
                ) -> tuple[list[StarBlock], StarBlock]: # every block; the one with the particles
     "Blocks of a star file of particles."
-    path = Path(path); blocks = read_star_text(path)
+    path = Path(path)
+    blocks = read_star_text(path)
     found = [b for b in blocks if "rlnImageName" in b.table]
-    if not found: raise InputError(path, "no column rlnImageName" + (f" in the blocks {', '.join(repr(b.name) for b in blocks)}" if blocks else ", no data block at all"), "a star file of particles")
+    if not found:
+        raise InputError(path, "no column rlnImageName"
+                         + (f" in the blocks {', '.join(repr(b.name) for b in blocks)}" if blocks
+                            else ", no data block at all"), "a star file of particles")
     block = next((b for b in found if b.name == "particles"), found[0])
-    if len(found) > 1: warnings.warn(f"{path}: images are named in the blocks " + ", ".join(f"data_{b.name} (line {b.line}, {len(b.table)} rows)" for b in found) + f"; data_{block.name} is read as the particles")
+    if len(found) > 1:
+        warnings.warn(f"{path}: images are named in the blocks "
+                      + ", ".join(f"data_{b.name} (line {b.line}, {len(b.table)} rows)" for b in found)
+                      + f"; data_{block.name} is read as the particles")
     if not len(block.table): raise InputError(path, "zero particles", "at least one row")
     return blocks, block
 
@@ -293,19 +366,24 @@ class Columns:
     def _groups(self):
         "Row of `optics` for each particle."
         where = f"{self.path}, data_optics"
-        if "rlnOpticsGroup" not in self.optics: raise InputError(where, "no column rlnOpticsGroup", "the number of each group")
+        if "rlnOpticsGroup" not in self.optics:
+            raise InputError(where, "no column rlnOpticsGroup", "the number of each group")
         known = pd.Index(self.optics["rlnOpticsGroup"])
-        if known.has_duplicates: raise InputError(where, f"group {known[known.duplicated()][0]} twice", "each group once")
+        if known.has_duplicates:
+            raise InputError(where, f"group {known[known.duplicated()][0]} twice", "each group once")
         if "rlnOpticsGroup" not in self.table:
             if len(known) == 1: return np.zeros(len(self.table), int)
-            raise InputError(self.path, f"{len(known)} optics groups, but no column rlnOpticsGroup", "the group of every particle")
+            raise InputError(self.path, f"{len(known)} optics groups, but no column rlnOpticsGroup",
+                             "the group of every particle")
         rows = known.get_indexer(self.table["rlnOpticsGroup"])
         for row in np.flatnonzero(rows < 0)[:1]:
-            raise InputError(self.at(row, "rlnOpticsGroup"), f"group {self.table['rlnOpticsGroup'].iloc[row]}", f"a group of data_optics: {', '.join(map(str, known))}")
+            raise InputError(self.at(row, "rlnOpticsGroup"), f"group {self.table['rlnOpticsGroup'].iloc[row]}",
+                             f"a group of data_optics: {', '.join(map(str, known))}")
         return rows
 
     def at(self, row, name): return f"{self.path}, row {row} (counted from 0), {name}"
-    def has(self, *names): return all(name in self.table or (self.optics is not None and name in self.optics) for name in names)
+    def has(self, *names):
+        return all(name in self.table or (self.optics is not None and name in self.optics) for name in names)
 
     def numbers(self,
                 name:str, # column
@@ -314,26 +392,31 @@ class Columns:
                ) -> np.ndarray: # (N,) float64
         "One value per particle: from the optics group if it has the column, else from the particle's row."
         if not self.has(name):
-            if default is None: raise InputError(self.path, f"no column {name}", f"{name} for every particle", hint)
+            if default is None:
+                raise InputError(self.path, f"no column {name}", f"{name} for every particle", hint)
             return np.broadcast_to(np.asarray(default, float), len(self.table)).copy()
         of_group = self.optics is not None and name in self.optics
         text = self.optics[name] if of_group else self.table[name]
         values = pd.to_numeric(text, errors="coerce").to_numpy(float)
         for row in np.flatnonzero(~np.isfinite(values))[:1]:
-            raise InputError(f"{self.path}, data_optics, row {row}, {name}" if of_group else self.at(row, name), f"'{text.iloc[row]}'", "a finite number")
+            raise InputError(f"{self.path}, data_optics, row {row}, {name}" if of_group else self.at(row, name),
+                             f"'{text.iloc[row]}'", "a finite number")
         return values[self.group] if of_group else values
 
     def rows_other_than(self,
                         name:str, # column that is there
                         usual:float, # value
                        ) -> str: # empty if there are none
-        "Where a column has other values, in words: optics groups, or rows. A list of numbers is of that value if all are."
+        """Where a column has other values, in words: optics groups, or rows.
+        A list of numbers is of that value if all are."""
         plain = lambda v: all(_number(x) == usual for x in re.split(r"[\[\], ]+", v.strip("[] ")))
-        other = lambda column: (column != usual).to_numpy() if column.dtype.kind in "iufb" else np.array([not plain(str(v)) for v in column])
+        other = lambda column: ((column != usual).to_numpy() if column.dtype.kind in "iufb"
+                                else np.array([not plain(str(v)) for v in column]))
         if self.optics is not None and name in self.optics:
             hit = [k for k in np.unique(self.group) if other(self.optics[name])[k]]
             names = self.optics["rlnOpticsGroupName" if "rlnOpticsGroupName" in self.optics else "rlnOpticsGroup"]
-            return f"optics group{'s'*(len(hit) > 1)} {', '.join(str(names.iloc[k]) for k in hit[:6])}{', ...'*(len(hit) > 6)}" if hit else ""
+            return (f"optics group{'s'*(len(hit) > 1)} "
+                    f"{', '.join(str(names.iloc[k]) for k in hit[:6])}{', ...'*(len(hit) > 6)}") if hit else ""
         hit = np.flatnonzero(other(self.table[name]))
         return f"{len(hit)} of {len(self.table)} rows, from row {hit[0]}" if len(hit) else ""
 
@@ -350,11 +433,16 @@ class Quantity(NamedTuple):
     high:float # largest
     others:dict # unit it is sometimes written in -> factor to `unit`
 
-QUANTITIES = {"defocus": Quantity("Å", -2e4, 2e5, {"µm": 1e4, "nm": 10.}), "voltage": Quantity("kV", 40., 1500., {"V": 1e-3, "MV": 1e3}),
-              "spherical aberration": Quantity("mm", -0.1, 10., {"µm": 1e-3, "Å": 1e-7}), "amplitude contrast": Quantity("", 0., 1., {"per cent": 0.01}),
-              "phase shift": Quantity("degrees", -360., 360., {}), "B-factor": Quantity("Å²", 0., 5000., {"Å² with a minus for damping, as Warp and M write it,": -1.}),
-              "scale factor": Quantity("", 0., 10., {"per cent": 0.01}), "pixel size": Quantity("Å", 0.1, 100., {"nm": 10., "m": 1e10}),
-              "angle": Quantity("degrees", -1080., 1080., {}), "origin": Quantity("sides of the box", -10., 10., {})}
+QUANTITIES = {"defocus": Quantity("Å", -2e4, 2e5, {"µm": 1e4, "nm": 10.}),
+              "voltage": Quantity("kV", 40., 1500., {"V": 1e-3, "MV": 1e3}),
+              "spherical aberration": Quantity("mm", -0.1, 10., {"µm": 1e-3, "Å": 1e-7}),
+              "amplitude contrast": Quantity("", 0., 1., {"per cent": 0.01}),
+              "phase shift": Quantity("degrees", -360., 360., {}),
+              "B-factor": Quantity("Å²", 0., 5000., {"Å² with a minus for damping, as Warp and M write it,": -1.}),
+              "scale factor": Quantity("", 0., 10., {"per cent": 0.01}),
+              "pixel size": Quantity("Å", 0.1, 100., {"nm": 10., "m": 1e10}),
+              "angle": Quantity("degrees", -1080., 1080., {}),
+              "origin": Quantity("sides of the box", -10., 10., {})}
 
 def check_quantity(what:str, # of QUANTITIES
                    values:np.ndarray, # (N,) in its unit
@@ -362,8 +450,11 @@ def check_quantity(what:str, # of QUANTITIES
     "Refuse what is out of range, and say which unit it is likely in."
     q = QUANTITIES[what]
     for row in np.flatnonzero(~((values >= q.low) & (values <= q.high)))[:1]:
-        v = values[row]; unit = next((u for u, factor in q.others.items() if q.low <= v*factor <= q.high), None)
-        raise InputError(where(row), f"{what} {v:.6g} {q.unit}".strip(), f"{q.low:g} to {q.high:g} {q.unit}".strip(), f"Likely it is in {unit} {'and means' if ',' in unit else 'and is'} {v*q.others[unit]:.6g} {q.unit}".strip() + ": convert the column." if unit else "")
+        v = values[row]
+        unit = next((u for u, factor in q.others.items() if q.low <= v*factor <= q.high), None)
+        raise InputError(where(row), f"{what} {v:.6g} {q.unit}".strip(), f"{q.low:g} to {q.high:g} {q.unit}".strip(),
+                         f"Likely it is in {unit} {'and means' if ',' in unit else 'and is'} "
+                         f"{v*q.others[unit]:.6g} {q.unit}".strip() + ": convert the column." if unit else "")
 
 def check_defocus(u:np.ndarray, # (N,) Å
                   v:np.ndarray, # (N,) Å
@@ -371,47 +462,69 @@ def check_defocus(u:np.ndarray, # (N,) Å
                   contrast:np.ndarray, # (N,) amplitude contrast
                   where): # row -> place, for errors
     "Refuse a data set that is in focus as a whole, or in another unit."
-    d = np.abs(u + v)/2; plain = (phase == 0) & (contrast < 0.999)
-    low = plain & (d < 100) | (contrast < 0.999) & (d > 0.05) & (d < 30) # no phase plate puts a data set in focus within 30 Å
-    likely = lambda d: next((f"Likely it is in {unit}: {d:.4g} {unit} are {d*factor:.6g} Å." for unit, factor in QUANTITIES["defocus"].others.items() if 3000 <= d*factor <= 1e5), "")
+    d = np.abs(u + v)/2
+    plain = (phase == 0) & (contrast < 0.999)
+    # no phase plate puts a data set in focus within 30 Å
+    low = plain & (d < 100) | (contrast < 0.999) & (d > 0.05) & (d < 30)
+    likely = lambda d: next((f"Likely it is in {unit}: {d:.4g} {unit} are {d*factor:.6g} Å."
+                             for unit, factor in QUANTITIES["defocus"].others.items() if 3000 <= d*factor <= 1e5), "")
     expected = "some thousand Å, or a phase shift, in most rows"
     if 2*low.sum() > len(d):
         row, middle = np.flatnonzero(low)[0], float(np.median(d[low]))
-        hint = likely(middle) or "An image in focus shows next to nothing without a phase plate; of images that no CTF has changed the amplitude contrast is 1."
-        raise InputError(where(row), f"defocus {u[row]:.6g} Å; {low.sum()} of {len(d)} rows are below 100 Å", expected, hint)
-    if low.any(): warnings.warn(f"{where(np.flatnonzero(low)[0])}: defocus {u[low][0]:.6g} Å, which is next to none; {low.sum()} of {len(d)} rows are below 100 Å")
+        hint = likely(middle) or ("An image in focus shows next to nothing without a phase plate; "
+                                  "of images that no CTF has changed the amplitude contrast is 1.")
+        raise InputError(where(row), f"defocus {u[row]:.6g} Å; {low.sum()} of {len(d)} rows are below 100 Å",
+                         expected, hint)
+    if low.any():
+        warnings.warn(f"{where(np.flatnonzero(low)[0])}: defocus {u[low][0]:.6g} Å, which is next to none; "
+                      f"{low.sum()} of {len(d)} rows are below 100 Å")
     if not plain.any() or (middle := float(np.median(d[plain]))) >= 3000: return
-    if middle < 1000: raise InputError(where(np.flatnonzero(plain)[0]), f"defocus {u[plain][0]:.6g} Å, median {middle:.4g}", expected, likely(middle))
-    warnings.warn(f"{where(np.flatnonzero(plain)[0])}: the median defocus is {middle:.4g} Å, which is little without a phase plate. {likely(middle)}")
+    if middle < 1000:
+        raise InputError(where(np.flatnonzero(plain)[0]), f"defocus {u[plain][0]:.6g} Å, median {middle:.4g}",
+                         expected, likely(middle))
+    warnings.warn(f"{where(np.flatnonzero(plain)[0])}: the median defocus is {middle:.4g} Å, "
+                  f"which is little without a phase plate. {likely(middle)}")
 
-def checked_ctf(columns:dict, # quantity -> (column, (N,) values in the unit of QUANTITIES); of the defocus, a list of two
-                angle:np.ndarray, # (N,) of the astigmatism, rad
-                where, # row, column -> place, for errors
-               ) -> CTFParameters: # of the N particles, in Å, V and rad
+def checked_ctf(
+    # quantity -> (column, (N,) values in the unit of QUANTITIES); of the defocus, a list of two
+    columns:dict,
+    angle:np.ndarray, # (N,) of the astigmatism, rad
+    where, # row, column -> place, for errors
+) -> CTFParameters: # of the N particles, in Å, V and rad
     "All checks of CTF parameters, then the parameters; a CTF that exceeds 1 is said."
     (name, u), (_, v) = columns["defocus"]
-    voltage, cs, contrast, phase, b, scale = (columns[k][1] for k in ("voltage", "spherical aberration", "amplitude contrast", "phase shift", "B-factor", "scale factor"))
+    voltage, cs, contrast, phase, b, scale = (
+        columns[k][1] for k in ("voltage", "spherical aberration", "amplitude contrast", "phase shift", "B-factor",
+                                "scale factor"))
     for what, found in columns.items():
-        for column, values in found if what == "defocus" else [found]: check_quantity(what, values, lambda row: where(row, column))
+        for column, values in found if what == "defocus" else [found]:
+            check_quantity(what, values, lambda row: where(row, column))
     check_defocus(u, v, phase, contrast, lambda row: where(row, name))
     column = columns["scale factor"][0]
-    if not scale.any(): raise InputError(where(0, column), "scale factor 0 in every row", "a CTF that is not 0 everywhere")
-    if (high := scale > 1.001).any(): warnings.warn(f"{where(np.flatnonzero(high)[0], column)}: {scale[high][0]:.4g}; in {high.sum()} of {len(scale)} rows the CTF exceeds 1 (up to {scale.max():.4g})")
+    if not scale.any():
+        raise InputError(where(0, column), "scale factor 0 in every row", "a CTF that is not 0 everywhere")
+    if (high := scale > 1.001).any():
+        warnings.warn(f"{where(np.flatnonzero(high)[0], column)}: {scale[high][0]:.4g}; in {high.sum()} of "
+                      f"{len(scale)} rows the CTF exceeds 1 (up to {scale.max():.4g})")
     return CTFParameters(*map(torch.tensor, (u, v, angle, 1e3*voltage, 1e7*cs, contrast, np.deg2rad(phase), b, scale)))
 
 # %% ../nbs/20_particles.ipynb #5d1d1c7c
 def star_pixel_size(c:Columns, # columns of the file
                    ) -> np.ndarray|None: # (N,) Å, or None if the file does not say
     "Pixel size of each particle: of its optics group (3.1), or by the two ways of 3.0, which must agree."
-    if c.optics is not None and "rlnImagePixelSize" in c.optics: found = {"rlnImagePixelSize": c.numbers("rlnImagePixelSize")}
+    if c.optics is not None and "rlnImagePixelSize" in c.optics:
+        found = {"rlnImagePixelSize": c.numbers("rlnImagePixelSize")}
     else:
         found = {name: c.numbers(name) for name in ("rlnImagePixelSize", "rlnPixelSize") if c.has(name)}
-        if c.has("rlnDetectorPixelSize", "rlnMagnification"): found["rlnDetectorPixelSize/rlnMagnification"] = 1e4*c.numbers("rlnDetectorPixelSize")/np.maximum(c.numbers("rlnMagnification"), 1e-9)
+        if c.has("rlnDetectorPixelSize", "rlnMagnification"):
+            found["rlnDetectorPixelSize/rlnMagnification"] = (
+                1e4*c.numbers("rlnDetectorPixelSize")/np.maximum(c.numbers("rlnMagnification"), 1e-9))
     for name, a in found.items():
         check_quantity("pixel size", a, lambda row: c.at(row, name))
         first = next(iter(found))
         for row in np.flatnonzero(np.abs(a/found[first] - 1) > 0.01)[:1]:
-            raise InputError(c.at(row, name), f"{a[row]:.4g} Å per pixel", f"{found[first][row]:.4g} Å, as {first} says", "Remove the column that is wrong.")
+            raise InputError(c.at(row, name), f"{a[row]:.4g} Å per pixel",
+                             f"{found[first][row]:.4g} Å, as {first} says", "Remove the column that is wrong.")
     return next(iter(found.values()), None)
 
 def star_rotations(c:Columns, # columns of the file
@@ -419,7 +532,8 @@ def star_rotations(c:Columns, # columns of the file
     "Pose matrices from RELION's angles."
     hint = "Poses come from a 3D refinement: give the star file it wrote (run_data.star)."
     angles = np.stack([c.numbers(f"rlnAngle{n}", hint=hint) for n in ("Rot", "Tilt", "Psi")], -1)
-    for k, n in enumerate(("Rot", "Tilt", "Psi")): check_quantity("angle", angles[:, k], lambda row: c.at(row, f"rlnAngle{n}"))
+    for k, n in enumerate(("Rot", "Tilt", "Psi")):
+        check_quantity("angle", angles[:, k], lambda row: c.at(row, f"rlnAngle{n}"))
     return euler_to_matrix(torch.from_numpy(np.deg2rad(angles))).float()
 
 def star_shifts(c:Columns, # columns of the file
@@ -437,48 +551,68 @@ def star_ctf(c:Columns, # columns of the file
             ) -> CTFParameters: # of the N particles
     "CTF parameters of a star file, in Å, V and rad."
     for name in "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped":
-        if c.numbers(name, 0).any(): raise InputError(c.path, f"{name} = 1", "images as the microscope took them", "Extract the particles again without this option.")
+        if c.numbers(name, 0).any():
+            raise InputError(c.path, f"{name} = 1", "images as the microscope took them",
+                             "Extract the particles again without this option.")
     u = c.numbers("rlnDefocusU", hint="Run CTF estimation, or give the star file of the refinement.")
-    found = {what: (f"rln{name}", c.numbers(f"rln{name}", default)) for what, name, default in (("voltage", "Voltage", None), ("spherical aberration", "SphericalAberration", None),
-             ("amplitude contrast", "AmplitudeContrast", None), ("phase shift", "PhaseShift", 0), ("B-factor", "CtfBfactor", 0), ("scale factor", "CtfScalefactor", 1))}
-    return checked_ctf(found | {"defocus": [("rlnDefocusU", u), ("rlnDefocusV", c.numbers("rlnDefocusV", u))]}, np.deg2rad(c.numbers("rlnDefocusAngle", 0)), c.at)
+    found = {what: (f"rln{name}", c.numbers(f"rln{name}", default))
+             for what, name, default in (
+                 ("voltage", "Voltage", None), ("spherical aberration", "SphericalAberration", None),
+                 ("amplitude contrast", "AmplitudeContrast", None), ("phase shift", "PhaseShift", 0),
+                 ("B-factor", "CtfBfactor", 0), ("scale factor", "CtfScalefactor", 1))}
+    return checked_ctf(found | {"defocus": [("rlnDefocusU", u), ("rlnDefocusV", c.numbers("rlnDefocusV", u))]},
+                       np.deg2rad(c.numbers("rlnDefocusAngle", 0)), c.at)
 
-_PERFECT = {"rlnBeamTiltX": 0, "rlnBeamTiltY": 0, "rlnOddZernike": 0, "rlnEvenZernike": 0, "rlnMagMat00": 1, "rlnMagMat01": 0, "rlnMagMat10": 0, "rlnMagMat11": 1}
+_PERFECT = {"rlnBeamTiltX": 0, "rlnBeamTiltY": 0, "rlnOddZernike": 0, "rlnEvenZernike": 0,
+            "rlnMagMat00": 1, "rlnMagMat01": 0, "rlnMagMat10": 0, "rlnMagMat11": 1}
 
-def star_aberrations(c:Columns, # columns of the file
-                    ) -> dict[str, list]: # where (optics groups or rows) -> columns that are not those of a perfect microscope
+def star_aberrations(
+    c:Columns, # columns of the file
+) -> dict[str, list]: # where (optics groups or rows) -> columns that are not those of a perfect microscope
     "What the file says about the microscope that our CTF does not model."
     found = {}
     for name, perfect in _PERFECT.items():
-        if c.has(name) and (where := c.rows_other_than(name, perfect)): found.setdefault(where, []).append(name)
+        if c.has(name) and (where := c.rows_other_than(name, perfect)):
+            found.setdefault(where, []).append(name)
     return found
 
 def refuse_tomography(blocks, # StarBlocks of the file
                       c:Columns): # columns of the particles
     "Images of one projection each are what this package reads."
     has = lambda *names: next((n for n in names if n in c.table or (c.optics is not None and n in c.optics)), None)
-    reason = next((f"data_{b.name}, {name}" for b in blocks for name in b.table if name.startswith("rlnTomo")), None) or has("rlnCtfImage")
-    if not reason and has("rlnImageDimensionality") and (c.numbers("rlnImageDimensionality") != 2).any(): reason = "rlnImageDimensionality other than 2"
-    if not reason and has("rlnOriginZAngst", "rlnOriginZ") and (name := has("rlnOriginZAngst", "rlnOriginZ")) and c.numbers(name).any(): reason = f"{name} other than 0"
-    if reason: raise InputError(c.path, f"{reason}: particles of tomograms, as volumes or tilt stacks", "one projection for each row", "Tomography is not supported.")
+    reason = next((f"data_{b.name}, {name}" for b in blocks for name in b.table
+                   if name.startswith("rlnTomo")), None) or has("rlnCtfImage")
+    if not reason and has("rlnImageDimensionality") and (c.numbers("rlnImageDimensionality") != 2).any():
+        reason = "rlnImageDimensionality other than 2"
+    if (not reason and has("rlnOriginZAngst", "rlnOriginZ") and (name := has("rlnOriginZAngst", "rlnOriginZ"))
+            and c.numbers(name).any()):
+        reason = f"{name} other than 0"
+    if reason:
+        raise InputError(c.path, f"{reason}: particles of tomograms, as volumes or tilt stacks",
+                         "one projection for each row", "Tomography is not supported.")
 
 # %% ../nbs/20_particles.ipynb #91197830
-def open_stacks(names:np.ndarray, # (N,) file of each particle, as written
-                index:np.ndarray, # (N,) image number, from 0; -1 if the file is the image
-                path, # file that names them
-                label, # row -> place, for errors
-                project_dir=None, # folder of the project
-               ) -> tuple[tuple[Stack, ...], np.ndarray, np.ndarray]: # stacks; per particle: which stack, which image of it
+def open_stacks(
+    names:np.ndarray, # (N,) file of each particle, as written
+    index:np.ndarray, # (N,) image number, from 0; -1 if the file is the image
+    path, # file that names them
+    label, # row -> place, for errors
+    project_dir=None, # folder of the project
+) -> tuple[tuple[Stack, ...], np.ndarray, np.ndarray]: # stacks; per particle: which stack, which image of it
     "Find and open every stack once; every row must point into its stack."
     codes, unique = pd.factorize(names)
-    first = np.full(len(unique), len(codes)); np.minimum.at(first, codes, np.arange(len(codes)))
+    first = np.full(len(unique), len(codes))
+    np.minimum.at(first, codes, np.arange(len(codes)))
     stacks = tuple(open_stack(file) for file in find_stacks(unique, path, lambda k: label(first[k]), project_dir))
     n = np.array([s.n for s in stacks])[codes]
     for row in np.flatnonzero((index < 0) & (n > 1))[:1]:
-        raise InputError(label(row), f"'{printable(names[row], 200)}' without the number of an image, and {n[row]} images in it", "a name like '000012@stack.mrcs'", "Is it a volume (a subtomogram) or a tilt stack? Tomography is not supported.")
+        raise InputError(label(row), f"'{printable(names[row], 200)}' without the number of an image, "
+                         f"and {n[row]} images in it", "a name like '000012@stack.mrcs'",
+                         "Is it a volume (a subtomogram) or a tilt stack? Tomography is not supported.")
     index = np.maximum(index, 0)
     for row in np.flatnonzero(index >= n)[:1]:
-        raise InputError(label(row), f"image {index[row] + 1} of {printable(names[row], 200)}", f"an image from 1 to {n[row]}", f"The stack has {n[row]} image{'s'*int(n[row] > 1)}.")
+        raise InputError(label(row), f"image {index[row] + 1} of {printable(names[row], 200)}",
+                         f"an image from 1 to {n[row]}", f"The stack has {n[row]} image{'s'*int(n[row] > 1)}.")
     return stacks, codes, index
 
 def check_headers(stacks, # of the data set
@@ -488,21 +622,29 @@ def check_headers(stacks, # of the data set
                   label, # row -> place, for errors
                   headers:str="error"): # "error" or "warn" when pixel sizes disagree
     "Cross-check box and pixel size of the particle file with the headers of its stacks."
-    if headers not in ("error", "warn"): raise InputError("headers", repr(headers), "'error' or 'warn'")
+    if headers not in ("error", "warn"):
+        raise InputError("headers", repr(headers), "'error' or 'warn'")
     real, stated = np.array([s.box for s in stacks])[file], np.array([s.pixel_size for s in stacks])[file]
     for row in np.flatnonzero(real != box)[:1] if box is not None else []:
-        raise InputError(label(row), f"a box of {box[row]:g} pixels", f"{real[row]} pixels, as in {Path(stacks[file[row]].path).name}")
+        raise InputError(label(row), f"a box of {box[row]:g} pixels",
+                         f"{real[row]} pixels, as in {Path(stacks[file[row]].path).name}")
     wrong = (stated > 0) & (np.abs(pixel_size/np.where(stated > 0, stated, 1) - 1) > 0.01)
     for row in np.flatnonzero(wrong & (stated != 1))[:1] if headers == "error" else []:
-        raise InputError(label(row), f"{pixel_size[row]:.4g} Å per pixel", f"{stated[row]:.4g} Å, as in the header of {Path(stacks[file[row]].path).name}", "If the header is wrong, pass headers='warn'.")
-    for row in np.flatnonzero(wrong)[:1]: warnings.warn(f"{label(row)}: {pixel_size[row]:.4g} Å per pixel, but the header of {Path(stacks[file[row]].path).name} says {stated[row]:.4g} Å; the header is ignored")
+        raise InputError(label(row), f"{pixel_size[row]:.4g} Å per pixel",
+                         f"{stated[row]:.4g} Å, as in the header of {Path(stacks[file[row]].path).name}",
+                         "If the header is wrong, pass headers='warn'.")
+    for row in np.flatnonzero(wrong)[:1]:
+        warnings.warn(f"{label(row)}: {pixel_size[row]:.4g} Å per pixel, but the header of "
+                      f"{Path(stacks[file[row]].path).name} says {stated[row]:.4g} Å; the header is ignored")
 def check_shifts(shift:Tensor, # (N, 2) Å
                  side:np.ndarray, # (N,) side of the box, Å
                  label): # row -> place, for errors
     "A molecule that lies outside of its image was shifted in another unit."
     far = (np.abs(shift.double().numpy())/side[:, None]).max(1)
     check_quantity("origin", far, label)
-    if (out := far > 0.5).any(): warnings.warn(f"{label(np.flatnonzero(out)[0])}: an origin of {far[out][0]:.3g} sides of the box; in {out.sum()} of {len(far)} rows the molecule lies outside of its image")
+    if (out := far > 0.5).any():
+        warnings.warn(f"{label(np.flatnonzero(out)[0])}: an origin of {far[out][0]:.3g} sides of the box; "
+                      f"in {out.sum()} of {len(far)} rows the molecule lies outside of its image")
 
 # %% ../nbs/20_particles.ipynb #710cffdb
 def read_star(path, # .star file of RELION 3.0 or later
@@ -517,17 +659,25 @@ def read_star(path, # .star file of RELION 3.0 or later
     refuse_tomography(blocks, c)
     names, index = split_image_names(block.table["rlnImageName"].to_numpy(), path)
     label = lambda row: c.at(row, "rlnImageName")
-    pixel, R, ctf = star_pixel_size(c), star_rotations(c), star_ctf(c) # what the star file lacks is said before any stack is looked for
-    for where, columns in star_aberrations(c).items(): warnings.warn(f"{path}: {', '.join(columns)} ({where}) {'are' if len(columns) > 1 else 'is'} not modelled: beam tilt, higher aberrations and anisotropic magnification are left out")
+    # what the star file lacks is said before any stack is looked for
+    pixel, R, ctf = star_pixel_size(c), star_rotations(c), star_ctf(c)
+    for where, columns in star_aberrations(c).items():
+        warnings.warn(f"{path}: {', '.join(columns)} ({where}) {'are' if len(columns) > 1 else 'is'} not modelled: "
+                      "beam tilt, higher aberrations and anisotropic magnification are left out")
     stacks, file, index = open_stacks(names, index, path, label, project_dir)
     if pixel is None:
         pixel = np.array([s.pixel_size for s in stacks])[file]
-        if not (pixel > 0).all(): raise InputError(path, "no pixel size, and none in the header of its stacks", "rlnImagePixelSize in data_optics, rlnPixelSize, or rlnDetectorPixelSize and rlnMagnification")
+        if not (pixel > 0).all():
+            raise InputError(path, "no pixel size, and none in the header of its stacks",
+                             "rlnImagePixelSize in data_optics, rlnPixelSize, "
+                             "or rlnDetectorPixelSize and rlnMagnification")
         check_quantity("pixel size", pixel, label)
         warnings.warn(f"{path}: no pixel size; taken from the headers of the stacks")
     check_headers(stacks, file, pixel, c.numbers("rlnImageSize") if c.has("rlnImageSize") else None, label, headers)
-    shift = star_shifts(c, pixel); check_shifts(shift, pixel*np.array([s.box for s in stacks])[file], label)
-    return Particles(block.table, R, shift, ctf, torch.from_numpy(pixel).float(), torch.ones(len(block.table)), stacks, file, index, tables, block.name, path, written={b.name: b.written for b in blocks})
+    shift = star_shifts(c, pixel)
+    check_shifts(shift, pixel*np.array([s.box for s in stacks])[file], label)
+    return Particles(block.table, R, shift, ctf, torch.from_numpy(pixel).float(), torch.ones(len(block.table)),
+                     stacks, file, index, tables, block.name, path, written={b.name: b.written for b in blocks})
 
 # %% ../nbs/20_particles.ipynb #395819c1
 def read_array(path, # .npy file, or a .cs file, which is one
@@ -537,7 +687,8 @@ def read_array(path, # .npy file, or a .cs file, which is one
     path = Path(path)
     if not path.is_file(): raise InputError(path, "no such file", expected)
     try:
-        with open(path, "rb") as f: return array_in(f, os.fstat(f.fileno()).st_size, path, expected)
+        with open(path, "rb") as f:
+            return array_in(f, os.fstat(f.fileno()).st_size, path, expected)
     except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", expected) from None
 
 def array_in(f, # binary file, at its start
@@ -548,15 +699,25 @@ def array_in(f, # binary file, at its start
     "An array in numpy's format; every claim of its header is held against the file, and nothing is unpickled."
     bad = lambda found, hint="": InputError(where, found, expected, hint)
     start = f.read(12)
-    if start[:6] != b"\x93NUMPY": raise bad({b"PK": "a zip archive", b"\x1f\x8b": "a gzip archive"}.get(start[:2], "a file that is no numpy array"))
-    wide = start[6:7] > b"\x01"; length = int.from_bytes(start[8:12 if wide else 10], "little")
-    if start[6:7] not in (b"\x01", b"\x02", b"\x03") or length > min(size, 2**24): raise bad(f"a header of {length} bytes, in a file of {size}")
-    f.seek(8); header = io.BytesIO(f.read(length + (4 if wide else 2)))
-    try: shape, fortran, dtype = (np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0)(header, max_header_size=2**24)
-    except Exception as e: raise bad(f"a header that numpy does not read ({type(e).__name__}: {printable(e, 200)})") from None # a Python expression fails in many ways
+    if start[:6] != b"\x93NUMPY":
+        raise bad({b"PK": "a zip archive", b"\x1f\x8b": "a gzip archive"}.get(
+            start[:2], "a file that is no numpy array"))
+    wide = start[6:7] > b"\x01"
+    length = int.from_bytes(start[8:12 if wide else 10], "little")
+    if start[6:7] not in (b"\x01", b"\x02", b"\x03") or length > min(size, 2**24):
+        raise bad(f"a header of {length} bytes, in a file of {size}")
+    f.seek(8)
+    header = io.BytesIO(f.read(length + (4 if wide else 2)))
+    try:
+        shape, fortran, dtype = (np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0)(
+            header, max_header_size=2**24)
+    except Exception as e: # a Python expression fails in many ways
+        raise bad(f"a header that numpy does not read ({type(e).__name__}: {printable(e, 200)})") from None
     if dtype.hasobject: raise bad("Python objects", "Nothing is unpickled.")
     n, start = int(np.prod([int(n) for n in shape], dtype=object)), f.tell()
-    if min(shape, default=0) < 0 or dtype.itemsize < 1 or n*dtype.itemsize != size - start: raise bad(f"{size - start} bytes of data", f"The header says {n} times {dtype.itemsize} bytes: the file is damaged, or not copied to its end.")
+    if min(shape, default=0) < 0 or dtype.itemsize < 1 or n*dtype.itemsize != size - start:
+        raise bad(f"{size - start} bytes of data", f"The header says {n} times {dtype.itemsize} bytes: "
+                  "the file is damaged, or not copied to its end.")
     data = np.empty(size - start, np.uint8)
     if f.readinto(data) != len(data): raise bad(f"a file that ends before byte {size}")
     return data.view(dtype).reshape(shape, order="F" if fortran else "C")
@@ -564,9 +725,12 @@ def array_in(f, # binary file, at its start
 def load_cs(path): # .cs file
     "The structured array of a cs file, fields of numbers and text; nothing is unpickled."
     data = read_array(path, "a .cs file of cryoSPARC")
-    if data.dtype.names is None: raise InputError(path, "an array without named fields", "a .cs file of cryoSPARC")
+    if data.dtype.names is None:
+        raise InputError(path, "an array without named fields", "a .cs file of cryoSPARC")
     for name in data.dtype.names:
-        if data.dtype[name].base.kind not in "biufSU" or not data.dtype[name].itemsize: raise InputError(f"{path}, field {printable(name)}", f"values of type {data.dtype[name].base.name}", "numbers or text")
+        if data.dtype[name].base.kind not in "biufSU" or not data.dtype[name].itemsize:
+            raise InputError(f"{path}, field {printable(name)}", f"values of type {data.dtype[name].base.name}",
+                             "numbers or text")
     return data.reshape(-1)
 
 def merge_passthrough(data:np.ndarray, # main cs file
@@ -576,9 +740,13 @@ def merge_passthrough(data:np.ndarray, # main cs file
     "Fields of both files, rows matched by `uid`; the main file wins."
     merged = {name: data[name] for name in data.dtype.names}
     for side in data, extra:
-        if "uid" not in side.dtype.names or side["uid"].ndim != 1 or side["uid"].dtype.kind not in "iu": raise InputError(path, "no field uid to match the rows by", "uid, a whole number, in both files")
-    rows = pd.Index(extra["uid"].astype(np.uint64)).get_indexer(data["uid"].astype(np.uint64)) if len(np.unique(extra["uid"])) == len(extra) else np.array([-1])
-    if (rows < 0).any(): raise InputError(path, f"{(rows < 0).sum()} particles without a unique uid in the passthrough file", "every uid of the main file once", "Take both files from the same job.")
+        if "uid" not in side.dtype.names or side["uid"].ndim != 1 or side["uid"].dtype.kind not in "iu":
+            raise InputError(path, "no field uid to match the rows by", "uid, a whole number, in both files")
+    rows = (pd.Index(extra["uid"].astype(np.uint64)).get_indexer(data["uid"].astype(np.uint64))
+            if len(np.unique(extra["uid"])) == len(extra) else np.array([-1]))
+    if (rows < 0).any():
+        raise InputError(path, f"{(rows < 0).sum()} particles without a unique uid in the passthrough file",
+                         "every uid of the main file once", "Take both files from the same job.")
     return merged | {name: extra[name][rows] for name in extra.dtype.names if name not in merged}
 
 def cs_numbers(data:dict, # fields
@@ -591,11 +759,16 @@ def cs_numbers(data:dict, # fields
     "One field as finite numbers, in memory of its own: fields of a record may lie at odd bytes, in another byte order."
     N = len(next(iter(data.values())))
     if name not in data:
-        if default is None: raise InputError(path, f"no field {name}", f"{name} for every particle", hint)
+        if default is None:
+            raise InputError(path, f"no field {name}", f"{name} for every particle", hint)
         return np.broadcast_to(np.asarray(default, float), N).copy()
-    if data[name].dtype.kind not in "biuf" or data[name].shape != (N, *shape): raise InputError(f"{path}, {name}", f"values of type {data[name].dtype.str} and shape {data[name].shape}", f"numbers of shape {(N, *shape)}")
+    if data[name].dtype.kind not in "biuf" or data[name].shape != (N, *shape):
+        raise InputError(f"{path}, {name}",
+                         f"values of type {data[name].dtype.str} and shape {data[name].shape}",
+                         f"numbers of shape {(N, *shape)}")
     values = np.array(data[name], float)
-    for row in np.flatnonzero(~np.isfinite(values).reshape(N, -1).all(1))[:1]: raise InputError(f"{path}, row {row} (counted from 0), {name}", values[row], "finite numbers")
+    for row in np.flatnonzero(~np.isfinite(values).reshape(N, -1).all(1))[:1]:
+        raise InputError(f"{path}, row {row} (counted from 0), {name}", values[row], "finite numbers")
     return values
 
 def cs_text(values:np.ndarray, # (N,) bytes or text
@@ -605,7 +778,8 @@ def cs_text(values:np.ndarray, # (N,) bytes or text
     "Text of a field; bytes that are not UTF-8 are read as Latin-1, with a warning."
     if values.dtype.kind == "U":
         wide = np.array(values, values.dtype.newbyteorder("=")).view(np.uint32)
-        if (wide > 0x10ffff).any() or ((wide >= 0xd800) & (wide < 0xe000)).any(): raise InputError(f"{path}, {name}", "text that is no Unicode", "text")
+        if (wide > 0x10ffff).any() or ((wide >= 0xd800) & (wide < 0xe000)).any():
+            raise InputError(f"{path}, {name}", "text that is no Unicode", "text")
         return values.astype(str).astype(object)
     unique, row, which = np.unique(values, return_index=True, return_inverse=True)
     try: return np.array([v.decode() for v in unique.tolist()], object)[which]
@@ -614,7 +788,8 @@ def cs_text(values:np.ndarray, # (N,) bytes or text
             try: return bool(v.decode()) or True
             except UnicodeDecodeError: return False
         k = next(k for k, v in enumerate(unique.tolist()) if not is_utf8(v))
-        warnings.warn(f"{path}, row {row[k]} (counted from 0), {name}: {bytes(unique[k])!r} is not UTF-8; the field is read as Latin-1")
+        warnings.warn(f"{path}, row {row[k]} (counted from 0), {name}: {bytes(unique[k])!r} is not UTF-8; "
+                      "the field is read as Latin-1")
         return np.array([v.decode("latin-1") for v in unique.tolist()], object)[which]
 
 def cs_table(data:dict, # fields
@@ -623,7 +798,10 @@ def cs_table(data:dict, # fields
     "Fields as a flat table: text decoded, vectors as name_0, name_1, ..."
     flat = {}
     for name, v in data.items():
-        for k, column in enumerate(v.reshape(len(v), -1).T): flat[name if v.ndim == 1 else f"{name}_{k}"] = pd.Series(cs_text(column, name, path), dtype="str") if v.dtype.kind in "SU" else np.array(column, column.dtype.newbyteorder("="))
+        for k, column in enumerate(v.reshape(len(v), -1).T):
+            flat[name if v.ndim == 1 else f"{name}_{k}"] = (
+                pd.Series(cs_text(column, name, path), dtype="str") if v.dtype.kind in "SU"
+                else np.array(column, column.dtype.newbyteorder("=")))
     return pd.DataFrame(flat)
 
 # %% ../nbs/20_particles.ipynb #e23c12be
@@ -632,9 +810,12 @@ def cs_pose(data:dict, # fields
            ) -> tuple[Tensor, Tensor]: # R (N, 3, 3), shift (N, 2) Å
     "Poses of a cs file."
     planar = any(name.startswith("alignments2D") for name in data)
-    hint = "The file has 2D alignments only: take the particles of a 3D refinement." if planar else "Take the particles of a 3D refinement; if they are in its passthrough file, give that as passthrough."
+    hint = ("The file has 2D alignments only: take the particles of a 3D refinement." if planar
+            else "Take the particles of a 3D refinement; "
+                 "if they are in its passthrough file, give that as passthrough.")
     v = cs_numbers(data, "alignments3D/pose", path, hint=hint, shape=(3,))
-    check_quantity("angle", np.rad2deg(np.linalg.norm(v, axis=1)), lambda row: f"{path}, row {row} (counted from 0), alignments3D/pose, length")
+    check_quantity("angle", np.rad2deg(np.linalg.norm(v, axis=1)),
+                   lambda row: f"{path}, row {row} (counted from 0), alignments3D/pose, length")
     pixels = cs_numbers(data, "alignments3D/psize_A", path, cs_numbers(data, "blob/psize_A", path))
     check_quantity("pixel size", pixels, lambda row: f"{path}, row {row} (counted from 0), alignments3D/psize_A")
     shift = -cs_numbers(data, "alignments3D/shift", path, hint=hint, shape=(2,))*pixels[:, None]
@@ -644,13 +825,19 @@ def cs_ctf(data:dict, # fields
            path, # file, for errors
           ) -> CTFParameters: # of the N particles
     "CTF parameters of a cs file, in Å, V and rad."
-    number = lambda name, default=None: cs_numbers(data, f"ctf/{name}", path, default, "If the CTF is in the passthrough file, give that as passthrough.")
+    number = lambda name, default=None: cs_numbers(data, f"ctf/{name}", path, default,
+        "If the CTF is in the passthrough file, give that as passthrough.")
     for name, (rows, groups, largest) in cs_aberrations(data).items():
-        warnings.warn(f"{path}: {name} ({rows} of {len(data[name])} rows{groups}, up to {largest:.3g}) is not modelled: beam tilt, higher aberrations and anisotropic magnification are left out")
+        warnings.warn(f"{path}: {name} ({rows} of {len(data[name])} rows{groups}, up to {largest:.3g}) "
+                      "is not modelled: beam tilt, higher aberrations and anisotropic magnification are left out")
     u, v = number("df1_A"), number("df2_A")
-    found = {what: (f"ctf/{name}", factor*number(name, default)) for what, name, default, factor in (("voltage", "accel_kv", None, 1), ("spherical aberration", "cs_mm", None, 1),
-             ("amplitude contrast", "amp_contrast", None, 1), ("phase shift", "phase_shift_rad", 0, 180/np.pi), ("B-factor", "bfactor", 0, 1), ("scale factor", "scale", 1, 1))}
-    return checked_ctf(found | {"defocus": [("ctf/df1_A", u), ("ctf/df2_A", v)]}, number("df_angle_rad"), lambda row, name: f"{path}, row {row} (counted from 0), {name}")
+    found = {what: (f"ctf/{name}", factor*number(name, default))
+             for what, name, default, factor in (
+                 ("voltage", "accel_kv", None, 1), ("spherical aberration", "cs_mm", None, 1),
+                 ("amplitude contrast", "amp_contrast", None, 1), ("phase shift", "phase_shift_rad", 0, 180/np.pi),
+                 ("B-factor", "bfactor", 0, 1), ("scale factor", "scale", 1, 1))}
+    return checked_ctf(found | {"defocus": [("ctf/df1_A", u), ("ctf/df2_A", v)]}, number("df_angle_rad"),
+                       lambda row, name: f"{path}, row {row} (counted from 0), {name}")
 
 def cs_aberrations(data:dict, # fields
                   ) -> dict[str, tuple]: # field -> rows, exposure groups in words, largest value
@@ -658,9 +845,14 @@ def cs_aberrations(data:dict, # fields
     found = {}
     for name in "ctf/shift_A", "ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag":
         if name not in data or data[name].dtype.kind not in "biuf": continue
-        size = np.abs(np.array(data[name], float)).reshape(len(data[name]), -1).max(1, initial=0); hit = ~(size == 0)
+        size = np.abs(np.array(data[name], float)).reshape(len(data[name]), -1).max(1, initial=0)
+        hit = ~(size == 0)
         groups = np.unique(data["ctf/exp_group_id"][hit]).tolist() if "ctf/exp_group_id" in data else []
-        if hit.any(): found[name] = (int(hit.sum()), f", exposure groups {', '.join(map(str, groups[:6]))}{', ...'*(len(groups) > 6)}" if groups else "", float(np.nanmax(size, initial=0)))
+        if hit.any():
+            found[name] = (
+                int(hit.sum()),
+                f", exposure groups {', '.join(map(str, groups[:6]))}{', ...'*(len(groups) > 6)}" if groups else "",
+                float(np.nanmax(size, initial=0)))
     return found
 
 def read_cs(path, # .cs file
@@ -671,23 +863,33 @@ def read_cs(path, # .cs file
     "Particles of a cryoSPARC cs file."
     path, data = Path(path), load_cs(path)
     if not len(data): raise InputError(path, "zero particles", "at least one row")
-    data = {name: data[name] for name in data.dtype.names} if passthrough is None else merge_passthrough(data, load_cs(passthrough), passthrough)
+    data = ({name: data[name] for name in data.dtype.names} if passthrough is None
+            else merge_passthrough(data, load_cs(passthrough), passthrough))
     label = lambda row: f"{path}, row {row} (counted from 0), blob"
-    pixel = cs_numbers(data, "blob/psize_A", path); check_quantity("pixel size", pixel, lambda row: label(row) + "/psize_A")
+    pixel = cs_numbers(data, "blob/psize_A", path)
+    check_quantity("pixel size", pixel, lambda row: label(row) + "/psize_A")
     (R, shift), ctf = cs_pose(data, path), cs_ctf(data, path)
     index = cs_numbers(data, "blob/idx", path)
-    for row in np.flatnonzero(~((index >= 0) & (index < 2**53)) | (index % 1 != 0))[:1]: raise InputError(label(row) + "/idx", f"image {index[row]:g}", "the number of an image, from 0")
-    if "blob/path" not in data or data["blob/path"].dtype.kind not in "SU" or data["blob/path"].ndim != 1: raise InputError(path, "no field blob/path" if "blob/path" not in data else "a field blob/path that is no text", "the stack of every particle", "If it is in the passthrough file, give that as passthrough.")
+    for row in np.flatnonzero(~((index >= 0) & (index < 2**53)) | (index % 1 != 0))[:1]:
+        raise InputError(label(row) + "/idx", f"image {index[row]:g}", "the number of an image, from 0")
+    if "blob/path" not in data or data["blob/path"].dtype.kind not in "SU" or data["blob/path"].ndim != 1:
+        raise InputError(path, "no field blob/path" if "blob/path" not in data else "a field blob/path that is no text",
+                         "the stack of every particle", "If it is in the passthrough file, give that as passthrough.")
     table = cs_table(data, path)
     names = np.array([n.lstrip(">") for n in table["blob/path"].tolist()])
     stacks, file, index = open_stacks(names, index.astype(np.int64), path, label, project_dir)
-    check_headers(stacks, file, pixel, cs_numbers(data, "blob/shape", path, shape=(2,))[:, 0] if "blob/shape" in data else None, label, headers)
-    check_shifts(shift, pixel*np.array([s.box for s in stacks])[file], lambda row: f"{path}, row {row} (counted from 0), alignments3D/shift")
+    check_headers(stacks, file, pixel,
+                  cs_numbers(data, "blob/shape", path, shape=(2,))[:, 0] if "blob/shape" in data else None,
+                  label, headers)
+    check_shifts(shift, pixel*np.array([s.box for s in stacks])[file],
+                 lambda row: f"{path}, row {row} (counted from 0), alignments3D/shift")
     sign = np.where(cs_numbers(data, "blob/sign", path, 1.) < 0, -1., 1.)
-    return Particles(table, R, shift, ctf, torch.from_numpy(pixel).float(), torch.from_numpy(sign).float(), stacks, file, index, {}, "particles", path, "cs")
+    return Particles(table, R, shift, ctf, torch.from_numpy(pixel).float(), torch.from_numpy(sign).float(),
+                     stacks, file, index, {}, "particles", path, "cs")
 
 def read_particles(path, # RELION .star or cryoSPARC .cs file
-                   project_dir=None, # project folder that paths of stacks are relative to, if not beside or above the file
+                   # project folder that paths of stacks are relative to, if not beside or above the file
+                   project_dir=None,
                    passthrough=None, # cryoSPARC: the job's passthrough .cs file
                    headers:str="error", # "error" or "warn" when the pixel size of a stack's header disagrees
                   ) -> Particles:
@@ -695,7 +897,9 @@ def read_particles(path, # RELION .star or cryoSPARC .cs file
     kind = Path(path).suffix.lower()
     if kind == ".cs": return read_cs(path, project_dir, passthrough, headers)
     if kind == ".star": return read_star(path, project_dir, headers)
-    raise InputError(path, f"a name that ends in '{kind}'", ".star (RELION) or .cs (cryoSPARC)", "Images with the pickles of cryoDRGN: read_cryodrgn." if kind in (".pkl", ".txt", ".mrcs", ".mrc") else "")
+    raise InputError(path, f"a name that ends in '{kind}'", ".star (RELION) or .cs (cryoSPARC)",
+                     "Images with the pickles of cryoDRGN: read_cryodrgn." if kind in (".pkl", ".txt", ".mrcs", ".mrc")
+                     else "")
 
 # %% ../nbs/20_particles.ipynb #96613ff3
 def relion_tables(particles:Particles, # any particles
@@ -704,16 +908,25 @@ def relion_tables(particles:Particles, # any particles
     "RELION 3.1 tables that say what our tensors say."
     if names is None: names = [particles.stacks[f].path for f in particles.file]
     n, c = (lambda v: v.double().numpy()), particles.ctf
-    groups = pd.DataFrame({"rlnImageSize": particles.box.numpy(), "rlnImageDimensionality": 2, "rlnImagePixelSize": n(particles.pixel_size), "rlnVoltage": n(c.voltage)/1e3,
-                           "rlnSphericalAberration": n(c.spherical_aberration)/1e7, "rlnAmplitudeContrast": n(c.amplitude_contrast)}).round(7)
+    groups = pd.DataFrame({
+        "rlnImageSize": particles.box.numpy(), "rlnImageDimensionality": 2,
+        "rlnImagePixelSize": n(particles.pixel_size), "rlnVoltage": n(c.voltage)/1e3,
+        "rlnSphericalAberration": n(c.spherical_aberration)/1e7,
+        "rlnAmplitudeContrast": n(c.amplitude_contrast)}).round(7)
     optics = groups.drop_duplicates(ignore_index=True)
-    group = optics.reset_index().merge(groups.reset_index(names="row"), on=list(groups)).sort_values("row")["index"].to_numpy() + 1
-    optics.insert(0, "rlnOpticsGroup", np.arange(len(optics)) + 1); optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{k + 1}" for k in range(len(optics))])
-    degrees = np.rad2deg(n(matrix_to_euler(particles.R.double()))); origin = -n(particles.shift)
-    table = {"rlnImageName": [f"{i + 1:06d}@{name}" for i, name in zip(particles.index, names)], "rlnOpticsGroup": group,
-             "rlnAngleRot": degrees[:, 0], "rlnAngleTilt": degrees[:, 1], "rlnAnglePsi": degrees[:, 2], "rlnOriginXAngst": origin[:, 0], "rlnOriginYAngst": origin[:, 1],
-             "rlnDefocusU": n(c.defocus_u), "rlnDefocusV": n(c.defocus_v), "rlnDefocusAngle": np.rad2deg(n(c.defocus_angle)), "rlnPhaseShift": np.rad2deg(n(c.phase_shift)),
-             "rlnCtfBfactor": n(c.b_factor), "rlnCtfScalefactor": n(c.scale)}
+    group = optics.reset_index().merge(groups.reset_index(names="row"), on=list(groups)
+                                       ).sort_values("row")["index"].to_numpy() + 1
+    optics.insert(0, "rlnOpticsGroup", np.arange(len(optics)) + 1)
+    optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{k + 1}" for k in range(len(optics))])
+    degrees = np.rad2deg(n(matrix_to_euler(particles.R.double())))
+    origin = -n(particles.shift)
+    table = {
+        "rlnImageName": [f"{i + 1:06d}@{name}" for i, name in zip(particles.index, names)], "rlnOpticsGroup": group,
+        "rlnAngleRot": degrees[:, 0], "rlnAngleTilt": degrees[:, 1], "rlnAnglePsi": degrees[:, 2],
+        "rlnOriginXAngst": origin[:, 0], "rlnOriginYAngst": origin[:, 1],
+        "rlnDefocusU": n(c.defocus_u), "rlnDefocusV": n(c.defocus_v),
+        "rlnDefocusAngle": np.rad2deg(n(c.defocus_angle)), "rlnPhaseShift": np.rad2deg(n(c.phase_shift)),
+        "rlnCtfBfactor": n(c.b_factor), "rlnCtfScalefactor": n(c.scale)}
     return optics, pd.DataFrame(table)
 
 def make_particles(images:Tensor, # (N, D, D), light on dark
@@ -725,15 +938,20 @@ def make_particles(images:Tensor, # (N, D, D), light on dark
                   ) -> Particles:
     "Particles from arrays in memory."
     images, N = torch.as_tensor(images), len(images)
-    if images.ndim != 3 or images.shape[1] != images.shape[2]: raise InputError("images", f"shape {tuple(images.shape)}", "(N, D, D)")
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise InputError("images", f"shape {tuple(images.shape)}", "(N, D, D)")
     if N < 1: raise InputError("images", "zero images", "at least one")
     for what, value, shape in ("R", R, (N, 3, 3)), ("shift", shift, (N, 2)), ("ctf", ctf.voltage, (N,)):
-        if tuple(value.shape) != shape: raise InputError(what, f"shape {tuple(value.shape)}", f"{shape}, as there are {N} images")
+        if tuple(value.shape) != shape:
+            raise InputError(what, f"shape {tuple(value.shape)}", f"{shape}, as there are {N} images")
     pixel_size = torch.as_tensor(pixel_size, dtype=torch.float32).expand(N).clone()
     for what, value in ("R", R), ("shift", shift), ("pixel_size", pixel_size.where(pixel_size > 0, torch.nan)):
-        for row in (~value.reshape(N, -1).isfinite().all(1)).nonzero()[:1, 0].tolist(): raise InputError(f"{what}, row {row} (counted from 0)", value[row].tolist(), "finite numbers" if what != "pixel_size" else "a positive number, Å")
+        for row in (~value.reshape(N, -1).isfinite().all(1)).nonzero()[:1, 0].tolist():
+            raise InputError(f"{what}, row {row} (counted from 0)", value[row].tolist(),
+                             "finite numbers" if what != "pixel_size" else "a positive number, Å")
     stack = Stack(str(name), N, images.shape[1], array=images.numpy())
-    p = Particles(pd.DataFrame(index=range(N)), R.float(), shift.float(), ctf, pixel_size, torch.ones(N), (stack,), np.zeros(N, int), np.arange(N), kind="memory")
+    p = Particles(pd.DataFrame(index=range(N)), R.float(), shift.float(), ctf, pixel_size, torch.ones(N), (stack,),
+                  np.zeros(N, int), np.arange(N), kind="memory")
     optics, table = relion_tables(p)
     return replace(p, table=table, blocks={"optics": optics})
 
@@ -742,8 +960,10 @@ def as_relion(particles:Particles, # any particles
     "Particles with the tables of a star file. Those of a cs file keep its columns, under names that start with cs_."
     if particles.kind != "cs": return particles
     optics, relion = relion_tables(particles, stack_names(particles.table["blob/path"].str.lstrip(">")))
-    if "location/micrograph_path" in particles.table: relion["rlnMicrographName"] = particles.table["location/micrograph_path"].astype(str).str.lstrip(">")
-    if (particles.sign < 0).any(): warnings.warn("a star file does not say that images are dark on light; its column cs_blob_sign does")
+    if "location/micrograph_path" in particles.table:
+        relion["rlnMicrographName"] = particles.table["location/micrograph_path"].astype(str).str.lstrip(">")
+    if (particles.sign < 0).any():
+        warnings.warn("a star file does not say that images are dark on light; its column cs_blob_sign does")
     table = pd.concat([relion, particles.table.rename(columns=cs_label)], axis=1)
     return replace(particles, table=table, blocks={"optics": optics}, kind="star")
 
@@ -755,9 +975,13 @@ def stack_names(names, # (N,) files
 def links_needed(particles:Particles, # whose star file is written
                 ) -> str: # a sentence, or empty
     "Which files RELION will not find by the names of `stack_names`."
-    volumes = [Path(s.path) for s in particles.stacks if s.array is None and s.path.endswith(".mrc") and not os.path.exists(s.path + "s")] if particles.kind in ("cs", "cryodrgn") else []
+    volumes = [Path(s.path) for s in particles.stacks
+               if s.array is None and s.path.endswith(".mrc") and not os.path.exists(s.path + "s")
+               ] if particles.kind in ("cs", "cryodrgn") else []
     if not volumes: return ""
-    return f"RELION takes .mrc for volumes, so the star file names {len(volumes)} stack{'s'*(len(volumes) > 1)} .mrcs: make a link for each, as in `cd {volumes[0].parent.name}; ln -s {volumes[0].name} {volumes[0].name}s`"
+    return (f"RELION takes .mrc for volumes, so the star file names {len(volumes)} stack{'s'*(len(volumes) > 1)} "
+            ".mrcs: make a link for each, as in "
+            f"`cd {volumes[0].parent.name}; ln -s {volumes[0].name} {volumes[0].name}s`")
 
 def cs_label(name:str, # of a field
             ) -> str: # in one word
@@ -771,10 +995,15 @@ def added_columns(table:pd.DataFrame, # the input's table
     new = {}
     for name, values in columns.items():
         values = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-        if len(values) != len(table): raise InputError(f"column '{name}'", f"{len(values)} values", f"{len(table)}, one per particle")
-        new |= {name: values} if values.ndim == 1 else {f"{name}{k + 1}": v for k, v in enumerate(values.reshape(len(values), -1).T)}
+        if len(values) != len(table):
+            raise InputError(f"column '{name}'", f"{len(values)} values", f"{len(table)}, one per particle")
+        new |= ({name: values} if values.ndim == 1
+                else {f"{name}{k + 1}": v for k, v in enumerate(values.reshape(len(values), -1).T)})
     for name in new:
-        if name in table or not name or any(c.isspace() for c in name): raise InputError(f"column '{name}'", "a name with a space" if name not in table else "a name the input already has", "a new name in one word")
+        if name in table or not name or any(c.isspace() for c in name):
+            raise InputError(f"column '{name}'",
+                             "a name with a space" if name not in table else "a name the input already has",
+                             "a new name in one word")
     return pd.concat([table.reset_index(drop=True), pd.DataFrame(new)], axis=1) if new else table
 
 def write_star(particles:Particles, # what to write
@@ -787,7 +1016,8 @@ def write_star(particles:Particles, # what to write
     if note := links_needed(particles): warnings.warn(note)
     particles = as_relion(particles)
     tables = {**particles.blocks, particles.block: added_columns(particles.table, columns or {})}
-    write_star_text(path, [StarBlock(name, table, particles.written.get(name, {}), not table.attrs.get("list")) for name, table in tables.items()])
+    write_star_text(path, [StarBlock(name, table, particles.written.get(name, {}), not table.attrs.get("list"))
+                           for name, table in tables.items()])
 
 def write_particles(particles:Particles, # what to write, images included
                     path, # .star file; the stacks go beside it
@@ -803,12 +1033,15 @@ def write_particles(particles:Particles, # what to write, images included
         rows = np.flatnonzero(table["rlnOpticsGroup"] == g)
         name = f"{path.stem}{'' if len(optics) == 1 else f'_{g}'}.mrcs"
         refuse_overwrite(path.parent/name, overwrite, inputs)
-        _, first, which = np.unique(particles.image_id[rows].numpy(), return_index=True, return_inverse=True) # an image of several rows is written once
-        write_stack(path.parent/name, particles.images(rows[first])*particles.sign[rows[first], None, None], float(particles.pixel_size[rows[0]]), dtype, overwrite)
+        # an image of several rows is written once
+        _, first, which = np.unique(particles.image_id[rows].numpy(), return_index=True, return_inverse=True)
+        write_stack(path.parent/name, particles.images(rows[first])*particles.sign[rows[first], None, None],
+                    float(particles.pixel_size[rows[0]]), dtype, overwrite)
         table.loc[rows, "rlnImageName"] = [f"{i + 1:06d}@{name}" for i in which]
     old = particles.table.rename(columns=cs_label) if particles.kind == "cs" else particles.table
     table = pd.concat([table, old[[c for c in old if c not in table and c not in optics]]], axis=1)
-    write_star(replace(particles, table=table, blocks={"optics": optics}, block="particles", path=None, kind="star", written={"particles": particles.written.get(particles.block, {})}), path, columns, overwrite)
+    write_star(replace(particles, table=table, blocks={"optics": optics}, block="particles", path=None, kind="star",
+                       written={"particles": particles.written.get(particles.block, {})}), path, columns, overwrite)
     return read_particles(path)
 
 # %% ../nbs/20_particles.ipynb #4ec7b266
@@ -816,12 +1049,15 @@ class _Format:
     "Stands in for `numpy.dtype`: a format of numbers."
     def __init__(self, code, *_):
         self.code, self.order = str(code).lstrip("<>=|"), "="
-        if not re.fullmatch(r"[biuf]\d{1,2}", self.code): raise pickle.UnpicklingError(f"an array of kind {str(code)[:20]!r}")
+        if not re.fullmatch(r"[biuf]\d{1,2}", self.code):
+            raise pickle.UnpicklingError(f"an array of kind {str(code)[:20]!r}")
     def __setstate__(self, state): self.order = state[1] if state[1] in ("<", ">") else "="
     def read(self, raw, shape, order="C"):
         raw = raw.encode("latin1") if isinstance(raw, str) else raw
-        if not isinstance(raw, (bytes, bytearray)): raise pickle.UnpicklingError("an array of objects")
-        return np.frombuffer(raw, np.dtype(self.order + self.code)).reshape(shape, order=order).copy() # as many bytes as are there, whatever the shape says
+        if not isinstance(raw, (bytes, bytearray)):
+            raise pickle.UnpicklingError("an array of objects")
+        # as many bytes as are there, whatever the shape says
+        return np.frombuffer(raw, np.dtype(self.order + self.code)).reshape(shape, order=order).copy()
 
 class _Array:
     "Stands in for `numpy.ndarray`."
@@ -837,15 +1073,19 @@ class _Function:
     def __setstate__(self, state): raise pickle.UnpicklingError("a function with a state")
 
 def _frombuffer(raw, kind, shape, order):
-    array = _Array(); array.values = kind.read(raw, shape, order)
+    array = _Array()
+    array.values = kind.read(raw, shape, order)
     return array
 
 def _encode(text, encoding="latin1"):
     if encoding != "latin1": raise pickle.UnpicklingError(f"text in {encoding!r}")
     return text.encode("latin1")
 
-_ADMITTED = {("numpy", "ndarray"): lambda *_: _Array(), ("numpy", "dtype"): _Format, ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
-             ("numpy.core.multiarray", "scalar"): lambda kind, raw: kind.read(raw, ())[()], ("numpy.core.numeric", "_frombuffer"): _frombuffer, ("_codecs", "encode"): _encode,
+_ADMITTED = {("numpy", "ndarray"): lambda *_: _Array(), ("numpy", "dtype"): _Format,
+             ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+             ("numpy.core.multiarray", "scalar"): lambda kind, raw: kind.read(raw, ())[()],
+             ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+             ("_codecs", "encode"): _encode,
              ("__builtin__", "bytes"): lambda: b""} # how protocols 0 to 2 write nothing at all
 
 class _Numbers(pickle.Unpickler):
@@ -858,7 +1098,8 @@ class _Numbers(pickle.Unpickler):
 def _plain(v, room): # room: a list with the number of values that may still come
     "Stand-ins replaced by what they hold."
     room[0] -= 1
-    if room[0] < 0: raise pickle.UnpicklingError("a few values, nested so that they unfold to very many")
+    if room[0] < 0:
+        raise pickle.UnpicklingError("a few values, nested so that they unfold to very many")
     if isinstance(v, _Array): return v.values
     if isinstance(v, (tuple, list)): return type(v)([_plain(x, room) for x in v])
     if isinstance(v, dict): return {_plain(k, room): _plain(x, room) for k, x in v.items()}
@@ -870,33 +1111,48 @@ def _modest(raw): # bytes of a pickle -> number of its instructions
     n = 0
     for op, arg, _ in pickletools.genops(raw):
         n += 1
-        if op.name in ("PUT", "LONG_BINPUT", "FRAME") and arg > len(raw): raise pickle.UnpicklingError(f"an instruction that claims {arg}, in a file of {len(raw)} bytes")
+        if op.name in ("PUT", "LONG_BINPUT", "FRAME") and arg > len(raw):
+            raise pickle.UnpicklingError(f"an instruction that claims {arg}, in a file of {len(raw)} bytes")
     return n
 
 def load_numbers(path): # .pkl or .npy file
-    "Arrays, numbers and text from a pickle, in tuples, lists and dicts as they are there; nothing of the file is executed."
+    """Arrays, numbers and text from a pickle, in tuples, lists and dicts as they are there;
+    nothing of the file is executed."""
     path = Path(path)
     if path.suffix == ".npy": return read_array(path, "arrays of numbers")
     if not path.is_file(): raise InputError(path, "no such file", "a .pkl file with arrays")
     try:
-        raw = path.read_bytes(); room = [16*_modest(raw) + 1000]
+        raw = path.read_bytes()
+        room = [16*_modest(raw) + 1000]
         return _plain(_Numbers(io.BytesIO(raw), encoding="latin1").load(), room)
     except Exception as e: # a damaged pickle fails in any of a dozen ways
-        raise InputError(path, f"a file that cannot be read as numbers ({type(e).__name__}: {printable(e, 200)})", "arrays of numbers, nothing else", "Pickles that hold other things are refused: to load one is to run it. If you trust the file, save its arrays with numpy.save.") from None
+        raise InputError(path, f"a file that cannot be read as numbers ({type(e).__name__}: {printable(e, 200)})",
+                         "arrays of numbers, nothing else",
+                         "Pickles that hold other things are refused: to load one is to run it. "
+                         "If you trust the file, save its arrays with numpy.save.") from None
 
 # %% ../nbs/20_particles.ipynb #d3f20fde
-def list_images(path, # .mrcs or .mrc file, or .txt with one stack a line
-                project_dir=None, # folder that names in a .txt are relative to, if not beside or above it
-               ) -> tuple[tuple[Stack, ...], np.ndarray, np.ndarray, np.ndarray]: # stacks; per image: stack, number from 0, name as written
+def list_images(
+    path, # .mrcs or .mrc file, or .txt with one stack a line
+    project_dir=None, # folder that names in a .txt are relative to, if not beside or above it
+) -> tuple[ # stacks; per image: stack, number from 0, name as written
+        tuple[Stack, ...], np.ndarray, np.ndarray, np.ndarray]:
     "All images of a stack, or of the stacks that a text file lists, in order."
     path = Path(path)
-    if not path.is_file(): raise InputError(path, "no such file", "a .mrcs stack, or a .txt that lists stacks")
-    if path.suffix not in (".mrcs", ".mrc", ".txt"): raise InputError(path, f"a name that ends in '{path.suffix}'", ".mrcs, .mrc or .txt", "A star file holds poses and CTF itself: read_particles.")
-    names = [line.strip().decode() for line in text_lines(path) if line.strip()] if path.suffix == ".txt" else [path.name]
+    if not path.is_file():
+        raise InputError(path, "no such file", "a .mrcs stack, or a .txt that lists stacks")
+    if path.suffix not in (".mrcs", ".mrc", ".txt"):
+        raise InputError(path, f"a name that ends in '{path.suffix}'", ".mrcs, .mrc or .txt",
+                         "A star file holds poses and CTF itself: read_particles.")
+    names = ([line.strip().decode() for line in text_lines(path) if line.strip()] if path.suffix == ".txt"
+             else [path.name])
     if not names: raise InputError(path, "an empty file", "one stack a line")
-    files = find_stacks(names, path, lambda k: f"{path}, stack {k + 1}", project_dir) if path.suffix == ".txt" else [path]
-    stacks = tuple(map(open_stack, files)); n = np.array([s.n for s in stacks])
-    return stacks, np.repeat(np.arange(len(n)), n), np.concatenate([np.arange(k) for k in n]), np.repeat(np.array(names), n)
+    files = (find_stacks(names, path, lambda k: f"{path}, stack {k + 1}", project_dir) if path.suffix == ".txt"
+             else [path])
+    stacks = tuple(map(open_stack, files))
+    n = np.array([s.n for s in stacks])
+    return (stacks, np.repeat(np.arange(len(n)), n), np.concatenate([np.arange(k) for k in n]),
+            np.repeat(np.array(names), n))
 
 def numbers_of_shape(values, # what a pickle holds
                      shape:tuple, # wanted
@@ -905,7 +1161,8 @@ def numbers_of_shape(values, # what a pickle holds
                     ) -> np.ndarray: # float64
     "An array of real numbers, or an error that says what is there."
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf" or values.shape != shape:
-        found = f"an array of shape {values.shape} and type {values.dtype}" if isinstance(values, np.ndarray) else f"a {type(values).__name__}"
+        found = (f"an array of shape {values.shape} and type {values.dtype}" if isinstance(values, np.ndarray)
+                 else f"a {type(values).__name__}")
         raise InputError(where, found, f"numbers of shape {shape}, {why}")
     return np.array(values, float)
 
@@ -919,10 +1176,15 @@ def cryodrgn_pose(poses, # content of poses.pkl
     rotation = numbers_of_shape(rotation, (N, 3, 3), f"{path}, rotations", why)
     fraction = numbers_of_shape(rest[0], (N, 2), f"{path}, translations", why) if rest else np.zeros((N, 2))
     if not rest: warnings.warn(f"{path}: no translations; particles are taken as centred")
-    wrong = (np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) > 1e-3) | (np.linalg.det(rotation) < 0) | ~np.isfinite(rotation).all((1, 2))
-    for row in np.flatnonzero(wrong)[:1]: raise InputError(f"{path}, row {row} (counted from 0)", f"{rotation[row].round(3).tolist()}", "a rotation matrix")
+    wrong = ((np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) > 1e-3)
+             | (np.linalg.det(rotation) < 0) | ~np.isfinite(rotation).all((1, 2)))
+    for row in np.flatnonzero(wrong)[:1]:
+        raise InputError(f"{path}, row {row} (counted from 0)", f"{rotation[row].round(3).tolist()}",
+                         "a rotation matrix")
     for row in np.flatnonzero(~(np.abs(fraction) <= 1).all(1))[:1]:
-        raise InputError(f"{path}, row {row} (counted from 0), translation", fraction[row].round(3).tolist(), "fractions of the box, between -1 and 1", "Early versions of cryoDRGN wrote pixels: divide by the box.")
+        raise InputError(f"{path}, row {row} (counted from 0), translation", fraction[row].round(3).tolist(),
+                         "fractions of the box, between -1 and 1",
+                         "Early versions of cryoDRGN wrote pixels: divide by the box.")
     return torch.from_numpy(rotation).float(), torch.from_numpy(-fraction*side[:, None]).float()
 
 def read_cryodrgn(images, # .mrcs stack, or .txt with one stack a line
@@ -933,20 +1195,25 @@ def read_cryodrgn(images, # .mrcs stack, or .txt with one stack a line
                   headers:str="error", # "error" or "warn" when the pixel size of a stack's header disagrees
                  ) -> Particles:
     "Particles from images and the two pickles of cryoDRGN; nothing is unpickled."
-    images = Path(images); stacks, file, index, names = list_images(images, project_dir)
+    images = Path(images)
+    stacks, file, index, names = list_images(images, project_dir)
     values = numbers_of_shape(load_numbers(ctf), (len(file), 9), ctf, f"as there are {len(file)} images")
     at = lambda row, name="": f"{ctf}, row {row} (counted from 0)" + f", {name}"*bool(name)
-    for row in np.flatnonzero(~np.isfinite(values).all(1) | (values[:, 0] < 1) | (values[:, 0] > 1e5))[:1]: raise InputError(at(row), values[row].tolist(), "finite numbers, the first a box in pixels")
+    for row in np.flatnonzero(~np.isfinite(values).all(1) | (values[:, 0] < 1) | (values[:, 0] > 1e5))[:1]:
+        raise InputError(at(row), values[row].tolist(), "finite numbers, the first a box in pixels")
     check_quantity("pixel size", values[:, 1], lambda row: at(row, "Å per pixel"))
     box, side = np.array([s.box for s in stacks])[file], values[:, 0]*values[:, 1]
     check_quantity("pixel size", side/box, lambda row: at(row, "box times Å per pixel, over the box of the images"))
     R, shift = cryodrgn_pose(load_numbers(poses), side, poses)
     u, v, angle, kv, cs, contrast, phase = values.T[2:]
-    found = {"defocus": [("defocus U", u), ("defocus V", v)], "voltage": ("voltage", kv), "spherical aberration": ("Cs", cs), "amplitude contrast": ("amplitude contrast", contrast),
-             "phase shift": ("phase shift", phase), "B-factor": ("b_factor", np.full_like(u, b_factor)), "scale factor": ("scale", np.ones_like(u))}
+    found = {"defocus": [("defocus U", u), ("defocus V", v)], "voltage": ("voltage", kv),
+             "spherical aberration": ("Cs", cs), "amplitude contrast": ("amplitude contrast", contrast),
+             "phase shift": ("phase shift", phase), "B-factor": ("b_factor", np.full_like(u, b_factor)),
+             "scale factor": ("scale", np.ones_like(u))}
     c = checked_ctf(found, np.deg2rad(angle), at)
     check_headers(stacks, file, side/box, None, lambda row: f"{images}, image {row + 1}", headers)
-    p = Particles(pd.DataFrame(index=range(len(file))), R, shift, c, torch.from_numpy(side/box).float(), torch.ones(len(file)), stacks, file, index, path=images, kind="cryodrgn")
+    p = Particles(pd.DataFrame(index=range(len(file))), R, shift, c, torch.from_numpy(side/box).float(),
+                  torch.ones(len(file)), stacks, file, index, path=images, kind="cryodrgn")
     optics, table = relion_tables(p, stack_names(names))
     return replace(p, table=table, blocks={"optics": optics})
 
@@ -965,14 +1232,18 @@ class PrepareConfig:
 
     def __post_init__(self):
         bad = lambda name, expected: InputError(f"PrepareConfig, field '{name}'", repr(getattr(self, name)), expected)
-        if self.box is not None and not (isinstance(self.box, int) and self.box >= 8): raise bad("box", "an integer of at least 8, or None")
+        if self.box is not None and not (isinstance(self.box, int) and self.box >= 8):
+            raise bad("box", "an integer of at least 8, or None")
         for name in "low_pass_a", "mask_radius_a", "mask_edge_a":
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")): raise bad(name, "a positive length in Å" + ("" if name == "mask_edge_a" else ", or None"))
+            if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool)
+                                          and 0 < value < float("inf")):
+                raise bad(name, "a positive length in Å" + ("" if name == "mask_edge_a" else ", or None"))
         if self.mask_edge_a is None: raise bad("mask_edge_a", "a positive length in Å")
         for name in "centre", "normalise", "half":
             if not isinstance(getattr(self, name), bool): raise bad(name, "True or False")
-        if self.contrast not in ("light", "dark"): raise bad("contrast", "'light' or 'dark' (preflight measures which)")
+        if self.contrast not in ("light", "dark"):
+            raise bad("contrast", "'light' or 'dark' (preflight measures which)")
 
 # %% ../nbs/20_particles.ipynb #3048398b
 def soft_step(x:Tensor, # any shape
@@ -990,18 +1261,23 @@ def prepare_images(images:Tensor, # (n, D, D) raw
                    config:PrepareConfig, # what to do
                   ) -> Tensor: # (n, D', D')
     "Crop, centre, sign, low-pass, mask, normalise."
-    D = images.shape[-1]; box = config.box or D
-    scale = torch.frexp(images.abs().amax((-2, -1), keepdim=True))[1].clamp(-120, 120) # a power of two takes no digit away, and squares of what is left are finite
+    D = images.shape[-1]
+    box = config.box or D
+    # a power of two takes no digit away, and squares of what is left are finite
+    scale = torch.frexp(images.abs().amax((-2, -1), keepdim=True))[1].clamp(-120, 120)
     images = torch.ldexp(images, -scale)
-    a = pixel_size*D/box; per_image = lambda v: v.reshape(-1, 1, 1)
+    a = pixel_size*D/box
+    per_image = lambda v: v.reshape(-1, 1, 1)
     images = images - images.mean((-2, -1), keepdim=True)
     F = fourier_crop(fft2c(images), D, box)
     F = F * per_image(sign*(1. if config.contrast == "light" else -1.))
     if config.centre: F = F*shift_phase(-shift/a[:, None], box)
-    if config.low_pass_a: F = F*soft_step(frequency_radius(box), per_image(a)/config.low_pass_a, 2/box)
+    if config.low_pass_a:
+        F = F*soft_step(frequency_radius(box), per_image(a)/config.low_pass_a, 2/box)
     F[:, 0, 0] = 0
     y = ifft2c(F, box)
-    if config.mask_radius_a: y = masked(y, soft_disc(box, a, config.mask_radius_a, config.mask_edge_a))
+    if config.mask_radius_a:
+        y = masked(y, soft_disc(box, a, config.mask_radius_a, config.mask_edge_a))
     power, total = (v.square().mean((-2, -1), keepdim=True) for v in (y, images))
     y = y*(power > 1e-10*total) # what rounding leaves of an image is none
     return y/power.sqrt().clamp(min=1e-30) if config.normalise else torch.ldexp(y, scale)
@@ -1026,12 +1302,15 @@ def masked(images:Tensor, # (n, D, D)
 def still_whole(path:Path, # file that is mapped
                 images:Tensor, # images, which may be the map, or a part of it
                 address:int): # where the map starts
-    "Reading a page of a map that its file no longer has ends the program: say so before. A file that is gone stays, for those who have it open."
+    """Reading a page of a map that its file no longer has ends the program: say so before.
+    A file that is gone stays, for those who have it open."""
     storage = images.untyped_storage()
     if storage.data_ptr() != address: return # a copy
     try: size = os.stat(path).st_size
     except OSError: return
-    if size < storage.nbytes(): raise InputError(path, f"{size} bytes", f"{storage.nbytes()}, the prepared images", "Another program has cut the file; run again, and it is made anew.")
+    if size < storage.nbytes():
+        raise InputError(path, f"{size} bytes", f"{storage.nbytes()}, the prepared images",
+                         "Another program has cut the file; run again, and it is made anew.")
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
@@ -1047,7 +1326,9 @@ class PreparedImages:
     mapped:int=0 # address of the map, if there is one
 
     def __len__(self): return len(self.images)
-    def __repr__(self): return f"PreparedImages({len(self)} of {self.D} px, {'mapped from disk' if self.cache else 'in memory'}{f', {len(self.skipped)} skipped' if self.skipped else ''})"
+    def __repr__(self):
+        return (f"PreparedImages({len(self)} of {self.D} px, {'mapped from disk' if self.cache else 'in memory'}"
+                f"{f', {len(self.skipped)} skipped' if self.skipped else ''})")
     @property
     def D(self): return self.images.shape[-1]
 
@@ -1056,9 +1337,11 @@ class PreparedImages:
              ) -> Batch: # `indices` of the batch are these positions
         "Images, poses and CTF of some particles."
         if self.cache: still_whole(self.cache, self.images, self.mapped)
-        i = torch.arange(len(self)) if indices is None else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1)
+        i = (torch.arange(len(self)) if indices is None
+             else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1))
         p = self.particles
-        return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i, None if self.features is None else self.features[i])
+        return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i,
+                     None if self.features is None else self.features[i])
 
 # %% ../nbs/20_particles.ipynb #83b2731d
 def bad_images(images:Tensor, # (n, D, D)
@@ -1068,9 +1351,11 @@ def bad_images(images:Tensor, # (n, D, D)
     if not flat.shape[1]: return [(i, "no pixel") for i in range(len(flat))]
     low, high, broken = flat.amin(1), flat.amax(1), ~flat.isfinite().all(1)
     scale = torch.maximum(low.abs(), high.abs()).double().clamp(min=1e-300)[:, None]
-    z = flat.double()/scale; z = z - z.mean(1, keepdim=True)
+    z = flat.double()/scale
+    z = z - z.mean(1, keepdim=True)
     alone = z.square().amax(1) > 0.5*z.square().sum(1)
-    reason = lambda i: "NaN or infinity" if broken[i] else "a constant image" if low[i] == high[i] else f"one pixel of {flat[i, z[i].abs().argmax()]:.4g} holds more than half of the variance"
+    reason = lambda i: ("NaN or infinity" if broken[i] else "a constant image" if low[i] == high[i] else
+                        f"one pixel of {flat[i, z[i].abs().argmax()]:.4g} holds more than half of the variance")
     return [(i, reason(i)) for i in (broken | (low == high) | alone).nonzero().flatten().tolist()]
 
 def blank_images(images:Tensor, # (n, D', D') prepared
@@ -1078,33 +1363,42 @@ def blank_images(images:Tensor, # (n, D', D') prepared
                 ) -> list[tuple[int, str]]: # position, what is wrong
     "Images of which preparation has left nothing, or too much for the number format."
     size = images.abs().amax((1, 2))
-    broken = ~(size <= (65504 if half else 3e38)); blank = size == 0
-    return [(i, "not finite after preparation" if broken[i] else "nothing left after low-pass and mask") for i in (broken | blank).nonzero().flatten().tolist()]
+    broken = ~(size <= (65504 if half else 3e38))
+    blank = size == 0
+    return [(i, "not finite after preparation" if broken[i] else "nothing left after low-pass and mask")
+            for i in (broken | blank).nonzero().flatten().tolist()]
 
 def image_label(particles:Particles, # data set
                 row:int, # row
                ) -> str:
     "Where an image is, for messages."
-    return f"{particles.path or 'memory'}, row {row} (counted from 0), image {particles.index[row] + 1} of {Path(particles.stacks[particles.file[row]].path).name}"
+    return (f"{particles.path or 'memory'}, row {row} (counted from 0), image {particles.index[row] + 1} of "
+            f"{Path(particles.stacks[particles.file[row]].path).name}")
 
-def prepare_rows(particles:Particles, # data set
-                 rows:np.ndarray, # (n,) rows to prepare
-                 config:PrepareConfig, # with the box filled in
-                 on_bad:str, # "error" or "skip"
-                ) -> tuple[Tensor, np.ndarray, list]: # images (m, D', D'), their rows (m,), and (row, reason) of those left out
+def prepare_rows(
+    particles:Particles, # data set
+    rows:np.ndarray, # (n,) rows to prepare
+    config:PrepareConfig, # with the box filled in
+    on_bad:str, # "error" or "skip"
+) -> tuple[Tensor, np.ndarray, list]: # images (m, D', D'), their rows (m,), and (row, reason) of those left out
     "Read and prepare some rows, of any boxes."
-    D = config.box; out, bad = torch.empty(len(rows), D, D), []
+    D = config.box
+    out, bad = torch.empty(len(rows), D, D), []
     boxes = particles.box.numpy()[rows]
     for box in np.unique(boxes):
-        at = np.flatnonzero(boxes == box); here = torch.from_numpy(rows[at])
+        at = np.flatnonzero(boxes == box)
+        here = torch.from_numpy(rows[at])
         raw = particles.images(here)
         wrong = bad_images(raw)
         out[at] = prepare_images(raw, particles.shift[here], particles.pixel_size[here], particles.sign[here], config)
         known = {i for i, _ in wrong}
-        bad += [(int(rows[at[i]]), reason) for i, reason in wrong + [w for w in blank_images(out[at], config.half) if w[0] not in known]]
+        bad += [(int(rows[at[i]]), reason)
+                for i, reason in wrong + [w for w in blank_images(out[at], config.half) if w[0] not in known]]
     if bad and on_bad == "error":
         row, reason = min(bad)
-        raise InputError(image_label(particles, row), reason, "an image with finite pixels that vary", (f"Also bad: rows {', '.join(str(r) for r, _ in sorted(bad)[1:10])}. " if len(bad) > 1 else "") + "To leave such images out, pass on_bad='skip'.")
+        raise InputError(image_label(particles, row), reason, "an image with finite pixels that vary",
+                         (f"Also bad: rows {', '.join(str(r) for r, _ in sorted(bad)[1:10])}. " if len(bad) > 1
+                          else "") + "To leave such images out, pass on_bad='skip'.")
     good = ~np.isin(rows, [row for row, _ in bad])
     return out[torch.from_numpy(good)], rows[good], bad
 
@@ -1113,16 +1407,20 @@ def prepare_key(particles:Particles, # data set
                 on_bad:str, # "error" or "skip"
                ) -> str: # hash
     "A name that changes whenever the prepared images would."
-    stat = lambda s: (s.path, s.n, s.box, s.dtype, s.offset) + ((lambda st: (st.st_size, st.st_mtime_ns))(os.stat(s.path)) if s.array is None else ())
-    h = hashlib.sha256(json.dumps(["prepared images, format 2", asdict(config), on_bad, [stat(s) for s in particles.stacks]]).encode())
-    for v in particles.file, particles.index, particles.shift, particles.pixel_size, particles.sign: h.update(np.ascontiguousarray(np.asarray(v)).tobytes())
+    stat = lambda s: (s.path, s.n, s.box, s.dtype, s.offset) + (
+        (lambda st: (st.st_size, st.st_mtime_ns))(os.stat(s.path)) if s.array is None else ())
+    h = hashlib.sha256(json.dumps(["prepared images, format 2", asdict(config), on_bad,
+                                   [stat(s) for s in particles.stacks]]).encode())
+    for v in particles.file, particles.index, particles.shift, particles.pixel_size, particles.sign:
+        h.update(np.ascontiguousarray(np.asarray(v)).tobytes())
     for s in particles.stacks:
         for images in stack_content(s): h.update(np.ascontiguousarray(images))
     return h.hexdigest()[:20]
 
 def stack_content(stack:Stack, # images of a data set
                   chunk:int=256): # images at a time
-    "The numbers that tell a stack in memory from another: all images of an array; 16 of one that makes its images when asked; none of a file, whose size and date do."
+    """The numbers that tell a stack in memory from another: all images of an array;
+    16 of one that makes its images when asked; none of a file, whose size and date do."""
     if stack.array is None: return
     if isinstance(stack.array, np.ndarray): yield from (stack.array[i:i + chunk] for i in range(0, stack.n, chunk))
     else: yield stack.read(np.unique(np.linspace(0, stack.n - 1, 16).astype(int)))
@@ -1146,31 +1444,42 @@ def write_cache(path:Path, # file of raw numbers; its description goes beside it
                 config:PrepareConfig, # settings
                 n_bytes:int): # room needed
     "Write chunks one after another, atomically; the description last."
-    path.parent.mkdir(parents=True, exist_ok=True); sweep(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
     free = shutil.disk_usage(path.parent).free
-    if free < n_bytes: raise InputError(path.parent, f"{free/1e9:.2f} GB of free disk", f"{n_bytes/1e9:.2f} GB for the prepared images", "Give another folder as cache, a smaller box, or half=True.")
+    if free < n_bytes:
+        raise InputError(path.parent, f"{free/1e9:.2f} GB of free disk",
+                         f"{n_bytes/1e9:.2f} GB for the prepared images",
+                         "Give another folder as cache, a smaller box, or half=True.")
     kept, bad = [], []
     with write_atomic(path) as tmp, open(tmp, "wb") as f:
         for images, rows, wrong in chunks:
             f.write(images.to(torch.float16 if config.half else torch.float32).numpy().tobytes())
-            kept += rows.tolist(); bad += wrong
+            kept += rows.tolist()
+            bad += wrong
     write_json(path.with_suffix(".json"), {"shape": [len(kept), config.box, config.box], "skipped": bad})
 
 def read_cache(path:Path, # file of raw numbers
                config:PrepareConfig, # settings, with the box filled in
                n_rows:int, # images of the data set, those left out included
               ): # images mapped from disk and the rows left out, or None if the file is not there or not whole
-    "Map a cache that `write_cache` finished, for reading only: no memory is set aside, so the file may be larger than the machine's."
+    """Map a cache that `write_cache` finished, for reading only: no memory is set aside,
+    so the file may be larger than the machine's."""
     if not (path.exists() and path.with_suffix(".json").exists()): return None
     try: about = read_json(path.with_suffix(".json"))
     except InputError: return None
     D, dtype = config.box, np.dtype(np.float16 if config.half else np.float32)
     is_row = lambda r: isinstance(r, list) and len(r) == 2 and type(r[0]) is int and r[0] >= 0 and isinstance(r[1], str)
-    if not isinstance(about, dict) or set(about) != {"shape", "skipped"} or not isinstance(about["skipped"], list) or not all(map(is_row, about["skipped"])): return None
+    if (not isinstance(about, dict) or set(about) != {"shape", "skipped"}
+            or not isinstance(about["skipped"], list) or not all(map(is_row, about["skipped"]))):
+        return None
     shape, n = about["shape"], path.stat().st_size//(D*D*dtype.itemsize)
-    if n < 1 or path.stat().st_size != n*D*D*dtype.itemsize or shape != [n, D, D] or n + len({r for r, _ in about["skipped"]}) != n_rows: return None
+    if (n < 1 or path.stat().st_size != n*D*D*dtype.itemsize or shape != [n, D, D]
+            or n + len({r for r, _ in about["skipped"]}) != n_rows):
+        return None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable") # nobody writes: `batch` copies what it takes
+        # nobody writes: `batch` copies what it takes
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(np.memmap(path, dtype, "r", shape=tuple(shape))), [tuple(b) for b in about["skipped"]]
 
 def prepare(particles:Particles, # data set
@@ -1182,28 +1491,45 @@ def prepare(particles:Particles, # data set
             chunk:int|None=None, # images at a time; None is about 64 MB of them
            ) -> PreparedImages:
     "Prepare all images once; in memory if they fit, else in a file that is mapped."
-    if on_bad not in ("error", "skip"): raise InputError("on_bad", repr(on_bad), "'error' or 'skip'")
-    if chunk is not None and chunk < 1: raise InputError("chunk", chunk, "at least one image at a time, or None")
-    smallest = min(particles.boxes); D = config.box or smallest
+    if on_bad not in ("error", "skip"):
+        raise InputError("on_bad", repr(on_bad), "'error' or 'skip'")
+    if chunk is not None and chunk < 1:
+        raise InputError("chunk", chunk, "at least one image at a time, or None")
+    smallest = min(particles.boxes)
+    D = config.box or smallest
     chunk = chunk or max(1, min(512, 2**24//max(particles.boxes)**2))
-    if D > smallest: raise InputError("PrepareConfig, field 'box'", D, f"at most {smallest}, the smallest box of the data set")
-    config = replace(config, box=D); n_bytes = len(particles)*D*D*(2 if config.half else 4)
-    if n_bytes <= 1e9*(memory_budget() if memory_gb is None else memory_gb): path, (images, bad) = None, in_memory(particles, config, on_bad, progress, chunk)
+    if D > smallest:
+        raise InputError("PrepareConfig, field 'box'", D, f"at most {smallest}, the smallest box of the data set")
+    config = replace(config, box=D)
+    n_bytes = len(particles)*D*D*(2 if config.half else 4)
+    if n_bytes <= 1e9*(memory_budget() if memory_gb is None else memory_gb):
+        path, (images, bad) = None, in_memory(particles, config, on_bad, progress, chunk)
     else:
         folder = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME", Path.home()/".cache"))/"cryosphere_nb"
         path = folder/f"prepared-{prepare_key(particles, config, on_bad)}.raw"
-        if read_cache(path, config, len(particles)) is None: write_cache(path, chunk_images(particles, config, on_bad, progress, chunk), config, n_bytes)
-        if (found := read_cache(path, config, len(particles))) is None: raise InputError(particles.path or "images", "no usable image", "at least one")
+        if read_cache(path, config, len(particles)) is None:
+            write_cache(path, chunk_images(particles, config, on_bad, progress, chunk), config, n_bytes)
+        if (found := read_cache(path, config, len(particles))) is None:
+            raise InputError(particles.path or "images", "no usable image", "at least one")
         images, bad = found
     skipped = tuple(sorted(row for row, _ in bad))
-    if skipped: warnings.warn(f"{len(skipped)} images left out: " + "; ".join(f"row {row}: {reason}" for row, reason in sorted(bad)[:10]) + ("; ..." if len(bad) > 10 else ""))
-    if not len(images): raise InputError(particles.path or "images", "no usable image", "at least one")
-    rows = np.setdiff1d(np.arange(len(particles)), skipped); kept = particles.select(rows) if skipped else particles
-    return PreparedImages(images, kept, torch.from_numpy(rows), kept.pixel_size*kept.box/D, config, skipped, path, mapped=images.untyped_storage().data_ptr() if path else 0)
+    if skipped:
+        warnings.warn(f"{len(skipped)} images left out: "
+                      + "; ".join(f"row {row}: {reason}" for row, reason in sorted(bad)[:10])
+                      + ("; ..." if len(bad) > 10 else ""))
+    if not len(images):
+        raise InputError(particles.path or "images", "no usable image", "at least one")
+    rows = np.setdiff1d(np.arange(len(particles)), skipped)
+    kept = particles.select(rows) if skipped else particles
+    return PreparedImages(images, kept, torch.from_numpy(rows), kept.pixel_size*kept.box/D, config, skipped, path,
+                          mapped=images.untyped_storage().data_ptr() if path else 0)
 
 def in_memory(particles, config, on_bad, progress, chunk): # images (n, D, D), (row, reason) of those left out
     "All chunks in one tensor."
-    images, n, bad = torch.empty(len(particles), config.box, config.box, dtype=torch.float16 if config.half else torch.float32), 0, []
+    images, n, bad = torch.empty(len(particles), config.box, config.box,
+                                 dtype=torch.float16 if config.half else torch.float32), 0, []
     for part, rows, wrong in chunk_images(particles, config, on_bad, progress, chunk):
-        images[n:n+len(part)] = part; n += len(part); bad += wrong
+        images[n:n+len(part)] = part
+        n += len(part)
+        bad += wrong
     return images[:n], bad

@@ -25,12 +25,15 @@ from .model import CryoSphere
 from .particles import Particles, PrepareConfig, PreparedImages, memory_budget, prepare, read_particles
 from .preflight import preflight
 from .structure import Structure, load_structure
-from .train import FitConfig, PICTURE_IMAGES, all_features, infer, make_config, make_learner, make_model, model_offset, moved, nominal_noise, prepare_model, settle, with_picture
+from .train import (FitConfig, PICTURE_IMAGES, all_features, infer, make_config, make_learner, make_model,
+                                 model_offset, moved, nominal_noise, prepare_model, settle, with_picture)
 
 # %% ../nbs/33_plan.ipynb #71ed6cd4
 class MemoryMeter(TorchDispatchMode):
     "While it is open: the bytes of tensors made since then and still alive (`now`), and the most there were (`peak`)."
-    def __init__(self): super().__init__(); self.now = self.peak = 0
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
     def _freed(self, n_bytes): self.now -= n_bytes
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
@@ -41,7 +44,8 @@ class MemoryMeter(TorchDispatchMode):
             storage = t.untyped_storage()
             if storage._cdata in known: continue
             known.add(storage._cdata)
-            self.now += storage.nbytes(); self.peak = max(self.peak, self.now)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
             weakref.finalize(storage, self._freed, storage.nbytes())
         return out
 
@@ -54,8 +58,10 @@ def peak_bytes(work, # function without arguments
               ) -> int: # bytes
     "Memory that `work` needs at its worst moment, beyond what is taken already."
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device); before = torch.cuda.memory_allocated(device)
-        work(); return torch.cuda.max_memory_allocated(device) - before
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - before
     with MemoryMeter() as meter: work()
     return meter.peak
 
@@ -65,7 +71,8 @@ def median_seconds(work, # function without arguments
     "Median time of `work`."
     seconds = []
     for _ in range(times):
-        started = time.perf_counter(); work()
+        started = time.perf_counter()
+        work()
         if torch.cuda.is_initialized(): torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
@@ -102,8 +109,11 @@ def measure_laws(work, # function of a number of images
     "Time and memory of `work` by the number of images, from two sizes."
     tried = []
     for n in sorted({max(1, most//k) for k in (64, 16, 4, 1)}):
-        if len(tried) > 1 and n/tried[-1][0]*max(tried[-1][1]/free if free else math.inf, tried[-1][2]/patience) > 1: break
-        started = time.perf_counter(); n_bytes = peak_bytes(lambda: (sized or work)(n), device)
+        if (len(tried) > 1
+                and n/tried[-1][0]*max(tried[-1][1]/free if free else math.inf, tried[-1][2]/patience) > 1):
+            break
+        started = time.perf_counter()
+        n_bytes = peak_bytes(lambda: (sized or work)(n), device)
         tried.append((n, n_bytes, time.perf_counter() - started))
     sizes, n_bytes, _ = zip(*(tried*2 if len(tried) == 1 else tried)[-2:])
     return fit_law(sizes, [median_seconds(lambda: work(n), times) for n in sizes]), fit_law(sizes, n_bytes)
@@ -113,7 +123,9 @@ PROBE = 512 # images that are prepared for measuring: at least one chunk of `pre
 CHECKED = 300 # images that preflight looks at
 LOOK = 128 # images at a time outside of training, at most
 NOISE_IMAGES = 1024 # images that the noise is estimated from, at most
-LIBRARIES = 50_000_000 # bytes that libraries take once they read and write a run's files: what was found beyond all other parts ("Forecast and truth")
+# bytes that libraries take once they read and write a run's files: what was found beyond all other parts ("Forecast and
+# truth")
+LIBRARIES = 50_000_000
 
 @dataclass(frozen=True)
 class Costs:
@@ -155,7 +167,8 @@ def measure_preflight(particles:Particles, # data set
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         look = lambda n: preflight(particles, structure, n, strict=False, sigma=config.sigma_a)
-        look(1); return median_seconds(lambda: look(n), 1)/min(n, len(particles))
+        look(1)
+        return median_seconds(lambda: look(n), 1)/min(n, len(particles))
 
 def measure_prepare(particles:Particles, # data set
                     config:FitConfig, # with the box filled in
@@ -164,20 +177,25 @@ def measure_prepare(particles:Particles, # data set
                    ) -> tuple[PreparedImages, float, int]: # some prepared images, seconds per image, bytes of a chunk
     "Prepare the first images, and time it; then the last ones, and measure memory."
     n = min(len(particles), PROBE)
-    run = lambda rows: prepare(particles.select(rows), PrepareConfig(config.box, config.low_pass_a, config.mask_radius_a), folder, 1e-9 if mapped else math.inf, "skip", progress=False)
+    run = lambda rows: prepare(particles.select(rows),
+                               PrepareConfig(config.box, config.low_pass_a, config.mask_radius_a), folder,
+                               1e-9 if mapped else math.inf, "skip", progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore") # bad images are told of in the run
-        found = []; run(range(min(n, 8))) # the first call of anything is slow
+        found = []
+        run(range(min(n, 8))) # the first call of anything is slow
         seconds = median_seconds(lambda: found.append(run(range(n))), 1)/n
         last = range(len(particles) - n, len(particles))
-        working = peak_bytes(lambda: run(last)) + min(4*n*max(particles.boxes)**2, 2**26) # raw images are read by numpy, in chunks of 64 MB
+        # raw images are read by numpy, in chunks of 64 MB
+        working = peak_bytes(lambda: run(last)) + min(4*n*max(particles.boxes)**2, 2**26)
     return found[0], seconds, max(working - (0 if mapped else found[0].images.nbytes), 0)
 
 def first(data:PreparedImages, n:int) -> PreparedImages: # n images
     "The first images; from the beginning again where there are fewer."
     i = torch.arange(n) % len(data)
     cut = (lambda v: v[:n]) if n <= len(data) else lambda v: v[i] # a slice takes no memory
-    return replace(data, images=cut(data.images), particles=data.particles.select(i), rows=torch.arange(n), pixel_size=cut(data.pixel_size), features=None if data.features is None else cut(data.features))
+    return replace(data, images=cut(data.images), particles=data.particles.select(i), rows=torch.arange(n),
+                   pixel_size=cut(data.pixel_size), features=None if data.features is None else cut(data.features))
 
 def lend_features(model:CryoSphere, # its noise is estimated on the way
                   data:PreparedImages, structure:Structure, config:FitConfig, n:int=8) -> PreparedImages:
@@ -192,11 +210,14 @@ def larger(*laws:Law) -> Law:
 def measure_score(model:CryoSphere, # untrained
                   data:PreparedImages, structure:Structure, config:FitConfig, n_images:int) -> dict: # fields of `Costs`
     "Time and memory of what happens once before training."
-    device = model.amplitudes.device; common = (min(LOOK, n_images), free_bytes(device), 1, device)
+    device = model.amplitudes.device
+    common = (min(LOOK, n_images), free_bytes(device), 1, device)
     seconds, n_bytes = measure_laws(lambda n: nominal_noise(model, first(data, n)), *common)
-    if not isinstance(model.encoder, ScoreEncoder): return dict(noise_seconds=seconds, score_seconds=Law(0., 0.), score_bytes=n_bytes, n_features=0)
+    if not isinstance(model.encoder, ScoreEncoder):
+        return dict(noise_seconds=seconds, score_seconds=Law(0., 0.), score_bytes=n_bytes, n_features=0)
     score, score_bytes = measure_laws(lambda n: all_features(model, first(data, n), structure, config), *common)
-    return dict(noise_seconds=seconds, score_seconds=score, score_bytes=larger(n_bytes, score_bytes), n_features=len(model.encoder.centre))
+    return dict(noise_seconds=seconds, score_seconds=score, score_bytes=larger(n_bytes, score_bytes),
+                n_features=len(model.encoder.centre))
 
 def measure_steps(learner, # of `make_learner`, before its first step
                   batch_size:int, # B
@@ -204,28 +225,40 @@ def measure_steps(learner, # of `make_learner`, before its first step
                   free:float, # memory that can be had, bytes
                  ) -> dict: # fields of `Costs`
     "Time and memory of training steps."
-    learner.call("before_fit"); learner.model.train()
+    learner.call("before_fit")
+    learner.model.train()
     step = lambda n: learner.one_batch(torch.arange(n))
     def both_passes(n):
-        loss, _ = learner.forward(learner.data.batch(torch.arange(n)).to(learner.device), learner.noise(n).to(learner.device), learner.state.weights)
-        learner.optimizer.zero_grad(); learner.backward(loss)
-    def passes(n): learner.optimizer.zero_grad(); both_passes(n); both_passes(n) # twice: the gradients of one step are there until the backward pass of the next
+        loss, _ = learner.forward(learner.data.batch(torch.arange(n)).to(learner.device),
+                                  learner.noise(n).to(learner.device), learner.state.weights)
+        learner.optimizer.zero_grad()
+        learner.backward(loss)
+    def passes(n): # twice: the gradients of one step are there until the backward pass of the next
+        learner.optimizer.zero_grad()
+        both_passes(n)
+        both_passes(n)
     step(1) # makes the optimiser's moments
     seconds, n_bytes = measure_laws(step, batch_size, free, times, learner.device, passes)
-    update = peak_bytes(learner.optimizer.step, learner.device) + sum(p.grad.nbytes for p in learner.model.parameters() if p.grad is not None)
+    update = peak_bytes(learner.optimizer.step, learner.device) + sum(
+        p.grad.nbytes for p in learner.model.parameters() if p.grad is not None)
     learner.optimizer.zero_grad()
     return dict(step_seconds=seconds, step_bytes=n_bytes, update_bytes=update)
 
 def measure_looks(learner, # after its first step
-                  data:PreparedImages, structure:Structure, config:FitConfig, n_images:int, free:float) -> dict: # fields of `Costs`
+                  data:PreparedImages, structure:Structure, config:FitConfig,
+                  n_images:int, free:float) -> dict: # fields of `Costs`
     "Time and memory of work without gradients: after an epoch, and inference."
-    common = (free, 1, learner.device); most = min(LOOK, n_images)
+    common = (free, 1, learner.device)
+    most = min(LOOK, n_images)
     estimate, first_bytes = measure_laws(lambda n: EstimateNoise(n).after_epoch(learner), most, *common)
-    held_out, second_bytes = measure_laws(lambda n: HeldOut(Subset(data, torch.arange(n)), n_candidates=config.sampled).after_epoch(learner), most, *common)
+    held_out, second_bytes = measure_laws(lambda n: HeldOut(
+        Subset(data, torch.arange(n)), n_candidates=config.sampled).after_epoch(learner), most, *common)
     model = learner.model.eval()
     if config.refine_atoms: model = with_picture(model, structure)
-    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config), min(most, config.batch_size), *common)
-    return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes), infer_seconds=seconds, infer_bytes=n_bytes)
+    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config),
+                                    min(most, config.batch_size), *common)
+    return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
+                infer_seconds=seconds, infer_bytes=n_bytes)
 
 def measure_costs(particles:Particles, # data set
                   structure:Structure, # nominal model, centred
@@ -236,21 +269,29 @@ def measure_costs(particles:Particles, # data set
                  ) -> Costs:
     "Prepare a few images, train a few steps, infer a few latents, and measure."
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, torch.random.fork_rng():
-        data, prepare_seconds, prepare_bytes = measure_prepare(particles, config, image_bytes(particles, config, n_images)[1], folder)
-        preflight_seconds, batch_size = measure_preflight(particles, structure, config), min(config.batch_size, n_images)
+        data, prepare_seconds, prepare_bytes = measure_prepare(
+            particles, config, image_bytes(particles, config, n_images)[1], folder)
+        preflight_seconds, batch_size = (measure_preflight(particles, structure, config),
+                                         min(config.batch_size, n_images))
         data = first(data, max(len(data), batch_size, min(LOOK, n_images)))
         model = make_model(structure, config, n_images, data.D, data.D*float(data.pixel_size.median()))
         data = lend_features(model, data, structure, config)
         found = measure_score(model, data, structure, config, n_images)
-        learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)), replace(config, coarse_a=0.), folder, False, (), structure) # every step at full resolution: the coarse ones are cheaper
+        # every step at full resolution: the coarse ones are cheaper
+        learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)),
+                               replace(config, coarse_a=0.), folder, False, (), structure)
         on_device = torch.device("cuda" if torch.cuda.is_available() and not config.cpu else "cpu")
         free = free_bytes(on_device) if free is None else free
-        found |= measure_steps(learner, batch_size, steps, free) | measure_looks(learner, data, structure, config, n_images, free)
-        moments = sum(v.nbytes for s in learner.plain_optimizer.state.values() for v in s.values() if isinstance(v, Tensor))
+        found |= (measure_steps(learner, batch_size, steps, free)
+                  | measure_looks(learner, data, structure, config, n_images, free))
+        moments = sum(v.nbytes for s in learner.plain_optimizer.state.values()
+                      for v in s.values() if isinstance(v, Tensor))
         size, device = sum(v.nbytes for v in (*model.parameters(), *model.buffers())), learner.device.type
-        del data, model, learner; gc.collect()
+        del data, model, learner
+        gc.collect()
         if device == "cuda": torch.cuda.empty_cache()
-    return Costs(preflight_seconds, prepare_seconds, prepare_bytes, **found, model_bytes=size, moment_bytes=moments, process_bytes=psutil.Process().memory_info().rss, device=device)
+    return Costs(preflight_seconds, prepare_seconds, prepare_bytes, **found, model_bytes=size, moment_bytes=moments,
+                 process_bytes=psutil.Process().memory_info().rss, device=device)
 
 # %% ../nbs/33_plan.ipynb #c7556cf4
 @dataclass(frozen=True, eq=False, repr=False)
@@ -281,7 +322,8 @@ class Plan:
         there = "GPU" if c.device == "cuda" else "RAM"
         rows = [("this process as it is now", c.process_bytes, "RAM", "prepare score train infer"),
                 ("libraries, at work", LIBRARIES, "RAM", "prepare score train infer"),
-                ("prepared images", 4*N*self.config.box**2, "disk" if self.mapped else "RAM", "prepare score train infer"),
+                ("prepared images", 4*N*self.config.box**2, "disk" if self.mapped else "RAM",
+                 "prepare score train infer"),
                 ("features", 4*N*c.n_features, "RAM", "score train infer"),
                 ("a chunk of images being prepared", c.prepare_bytes, "RAM", "prepare"),
                 ("model", c.model_bytes, there, "score train infer"),
@@ -290,7 +332,8 @@ class Plan:
                 (f"a step on {B} images", self.step_bytes, there, "train"),
                 (f"inference on {few} images", c.infer_bytes(few), there, "infer"),
                 ("results", 4*N*(L + L**2 + 1), "RAM", "infer")]
-        return pd.DataFrame([(name, n/1e9, where, phases) for name, n, where, phases in rows], columns=["part", "gb", "where", "phases"]).set_index("part")
+        return pd.DataFrame([(name, n/1e9, where, phases) for name, n, where, phases in rows],
+                            columns=["part", "gb", "where", "phases"]).set_index("part")
 
     @property
     def step_bytes(self) -> float: # bytes
@@ -305,12 +348,16 @@ class Plan:
         time = lambda law, n, B: (n//B*law(B) + (law(n % B) if n % B else 0.))/60
         trained = N - self.n_apart
         score = time(c.score_seconds, N, look) + time(c.noise_seconds, min(N, NOISE_IMAGES), look)
-        epoch = time(c.step_seconds, trained, B) + time(c.estimate_seconds, min(trained, NOISE_IMAGES), look) + time(c.held_out_seconds, self.n_apart, look)
+        epoch = (time(c.step_seconds, trained, B) + time(c.estimate_seconds, min(trained, NOISE_IMAGES), look)
+                 + time(c.held_out_seconds, self.n_apart, look))
         training = min(epoch*(config.epochs or math.inf), config.max_minutes or math.inf)
         looks = N + 2*min(trained, PICTURE_IMAGES)*config.refine_atoms # the noise of another picture comes first
-        rows = [("preflight", min(N, CHECKED)*c.preflight_seconds/60, "prepare"), ("prepare", N*c.prepare_seconds/60, "prepare"), ("score", score, "score"),
-                ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"), ("infer", time(c.infer_seconds, looks, few), "infer")]
-        return pd.DataFrame([(name, minutes, self.gb(phase), self.gb(phase, "GPU")) for name, minutes, phase in rows], columns=["phase", "minutes", "ram_gb", "gpu_gb"]).set_index("phase")
+        rows = [("preflight", min(N, CHECKED)*c.preflight_seconds/60, "prepare"),
+                ("prepare", N*c.prepare_seconds/60, "prepare"), ("score", score, "score"),
+                ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"),
+                ("infer", time(c.infer_seconds, looks, few), "infer")]
+        return pd.DataFrame([(name, minutes, self.gb(phase), self.gb(phase, "GPU")) for name, minutes, phase in rows],
+                            columns=["phase", "minutes", "ram_gb", "gpu_gb"]).set_index("phase")
 
     def gb(self, phase:str, # "prepare", "score", "train" or "infer"
            where:str="RAM", # "RAM", "GPU" or "disk"
@@ -326,29 +373,38 @@ class Plan:
     @property
     def epoch_minutes(self) -> float: return float(self.phases.minutes["train: one epoch"])
     @property
-    def minutes(self) -> float: return float(self.phases.minutes.drop("train: one epoch").sum()) # of the whole run
+    def minutes(self) -> float: # of the whole run
+        return float(self.phases.minutes.drop("train: one epoch").sum())
     @property
     def largest_batch(self) -> int: # images
         "The largest batch whose training step and inference fit in the memory that is free."
-        c, (_, _, few) = self.costs, self.batches; on_gpu = c.device == "cuda"
+        c, (_, _, few) = self.costs, self.batches
+        on_gpu = c.device == "cuda"
         free = 1e9*(self.free_gpu_gb if on_gpu else self.free_ram_gb) + (0 if on_gpu else c.process_bytes)
         beside = lambda phase, own: 1e9*self.gb(phase, "GPU" if on_gpu else "RAM") - own
-        step, inference = c.step_bytes.largest(free - beside("train", self.step_bytes)), c.infer_bytes.largest(free - beside("infer", c.infer_bytes(few)))
+        step, inference = (c.step_bytes.largest(free - beside("train", self.step_bytes)),
+                           c.infer_bytes.largest(free - beside("infer", c.infer_bytes(few))))
         return step if inference >= few else min(step, inference)
     @property
     def advice(self) -> list[str]: return advise(self)
 
     def __repr__(self):
-        return "\n".join([f"Plan: {self.n_images} images of {self.config.box} px, {self.n_beads} residues, on {self.costs.device}", self.phases.to_string(float_format="{:.3g}".format), "", self.parts.to_string(float_format="{:.3g}".format), "", *self.advice])
+        return "\n".join([
+            f"Plan: {self.n_images} images of {self.config.box} px, {self.n_beads} residues, on {self.costs.device}",
+            self.phases.to_string(float_format="{:.3g}".format), "",
+            self.parts.to_string(float_format="{:.3g}".format), "", *self.advice])
     def _repr_html_(self):
         tables = "".join(t.to_html(float_format="{:.3g}".format, border=0) for t in (self.phases, self.parts))
-        return f"<p><b>Plan</b>: {self.n_images} images of {self.config.box} px, {self.n_beads} residues, on {self.costs.device}</p><div style='display:flex;gap:2em;flex-wrap:wrap'>{tables}</div>" + "".join(f"<p>{a}</p>" for a in self.advice)
+        return (f"<p><b>Plan</b>: {self.n_images} images of {self.config.box} px, {self.n_beads} residues, "
+                f"on {self.costs.device}</p><div style='display:flex;gap:2em;flex-wrap:wrap'>{tables}</div>"
+                + "".join(f"<p>{a}</p>" for a in self.advice))
 
 # %% ../nbs/33_plan.ipynb #b8e9ae25
 def human_time(minutes:float) -> str:
     "A time in a unit that suits it."
     for unit, n in ("days", 1440), ("h", 60), ("min", 1):
-        if minutes >= n*(2 if unit == "days" else 1): return f"{minutes/n:.2g} {unit}" if minutes/n < 10 else f"{minutes/n:.0f} {unit}"
+        if minutes >= n*(2 if unit == "days" else 1):
+            return f"{minutes/n:.2g} {unit}" if minutes/n < 10 else f"{minutes/n:.0f} {unit}"
     return f"{60*minutes:.2g} s"
 
 def smaller_box(box:int, # pixels
@@ -364,18 +420,27 @@ def advise(p:Plan) -> list[str]: # sentences
     said = [f"All in all {human_time(p.minutes)}; an epoch takes {human_time(p.epoch_minutes)}."]
     if p.mapped:
         fits = images < p.free_disk_gb
-        said.append(f"The prepared images do not fit in the memory set aside for them: they are mapped from a file of {images:.3g} GB ({p.free_disk_gb:.3g} GB of disk are free)."
-                    + ("" if fits else f" The disk is too small: box={smaller_box(p.config.box, images, 0.9*p.free_disk_gb)} would fit, or give another cache folder."))
+        said.append("The prepared images do not fit in the memory set aside for them: they are mapped from a file of "
+                    f"{images:.3g} GB ({p.free_disk_gb:.3g} GB of disk are free)."
+                    + ("" if fits else " The disk is too small: "
+                       f"box={smaller_box(p.config.box, images, 0.9*p.free_disk_gb)} would fit, "
+                       "or give another cache folder."))
     gpu = max(p.phases.gpu_gb)
     for need, free, what in (new, p.free_ram_gb, "memory"), (gpu, p.free_gpu_gb, "GPU memory"):
         if need == 0: continue
         ok = need < free
-        said.append(f"{'Fits' if ok else 'Does not fit'}: {need:.3g} GB more {what} at the worst moment, {free:.3g} GB are free.")
-        if not ok and p.largest_batch < min(p.config.batch_size, p.n_images): said[-1] += f" batch_size={max(1, p.largest_batch)} is the largest that fits."
-        elif not ok and what == "memory" and p.gb("score") == p.peak_gb: said[-1] += " It is the score that needs most; encoder='mlp' does without."
-        elif not ok and not p.mapped and what == "memory": said[-1] += " With a smaller memory_gb the images are mapped from disk."
+        said.append(f"{'Fits' if ok else 'Does not fit'}: {need:.3g} GB more {what} at the worst moment, "
+                    f"{free:.3g} GB are free.")
+        if not ok and p.largest_batch < min(p.config.batch_size, p.n_images):
+            said[-1] += f" batch_size={max(1, p.largest_batch)} is the largest that fits."
+        elif not ok and what == "memory" and p.gb("score") == p.peak_gb:
+            said[-1] += " It is the score that needs most; encoder='mlp' does without."
+        elif not ok and not p.mapped and what == "memory":
+            said[-1] += " With a smaller memory_gb the images are mapped from disk."
     everything = 12e-9*p.n_images*p.n_beads
-    if everything > p.free_ram_gb/2: said.append(f"All structures at once, run.coordinates(), would take {everything:.3g} GB: ask for some rows at a time.")
+    if everything > p.free_ram_gb/2:
+        said.append(f"All structures at once, run.coordinates(), would take {everything:.3g} GB: "
+                    "ask for some rows at a time.")
     return said
 
 # %% ../nbs/33_plan.ipynb #34522b8f
@@ -395,10 +460,13 @@ def plan(particles, # path of a .star or .cs file, or `Particles`
     "Forecast memory and minutes of `fit(particles, model, ...)` from a few measured steps."
     config = make_config(settings)
     for name, value in dict(n_images=n_images, steps=steps).items():
-        if value is not None and not (isinstance(value, int) and value >= 1): raise InputError(f"plan, '{name}'", repr(value), "an integer, 1 or more")
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise InputError(f"plan, '{name}'", repr(value), "an integer, 1 or more")
     structure = model if isinstance(model, Structure) else load_structure(model)
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
     config, n_images = settle(config, particles, None), n_images or len(particles)
-    costs = measure_costs(particles, moved(structure, -model_offset(structure, particles, config.model_origin)), config, n_images, steps)
+    costs = measure_costs(particles, moved(structure, -model_offset(structure, particles, config.model_origin)),
+                          config, n_images, steps)
     free = [free_bytes(torch.device(d))/1e9 if d in ("cpu", costs.device) else 0. for d in ("cpu", "cuda")]
-    return Plan(config, n_images, structure.n_beads, costs, image_bytes(particles, config, n_images)[1], *free, cache_room())
+    return Plan(config, n_images, structure.n_beads, costs, image_bytes(particles, config, n_images)[1], *free,
+                cache_room())

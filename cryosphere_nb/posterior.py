@@ -37,7 +37,8 @@ class Posterior:
 
 # %% ../nbs/17_posterior.ipynb #98773c16
 class ImagePosterior:
-    "The posterior of a batch of images under a trained model: everything that does not depend on z is computed once."
+    """The posterior of a batch of images under a trained model:
+    everything that does not depend on z is computed once."""
     def __init__(self,
                  model, # `CryoSphere`, or `Coarse` with images cropped to its box
                  batch:Batch,
@@ -72,18 +73,24 @@ class ImagePosterior:
               resolution:float, # Å, of the second look
              ) -> tuple[Tensor, Tensor]: # (B, K) nats, at all frequencies and up to `resolution` only
         "Gain of every image at every one of some latents."
-        blurred = self.noise.cropped(self.batch.D); blurred.cutoff = self.batch.D*float(self.batch.pixel_size.mean())/resolution
+        blurred = self.noise.cropped(self.batch.D)
+        blurred.cutoff = self.batch.D*float(self.batch.pixel_size.mean())/resolution
         predicted = map(self.images, self.model.points_at(z, self.G))
-        return torch.stack([torch.stack([noise.gain(self.observed, F) for noise in (self.noise, blurred)]) for F in predicted], 2).unbind(0)
+        return torch.stack([
+            torch.stack([noise.gain(self.observed, F) for noise in (self.noise, blurred)])
+            for F in predicted], 2).unbind(0)
 
     def curvature(self, z:Tensor, # (B, L)
-                  also=None, # function: what is rendered (B, P, 3), Å -> velocities along K further motions (B, K, P, 3), Å per unit
+                  # function: what is rendered (B, P, 3), Å -> velocities along K further motions (B, K, P, 3),
+                  # Å per unit
+                  also=None,
                  ) -> tuple[Tensor, Tensor]: # gradient (B, L+K) and precision H (B, L+K, L+K) of the log joint
         "Gradient and Gauss-Newton precision at z; further motions have no prior."
         m, b, noise, L = self.model, self.batch, self.noise, z.shape[1]
         points, velocity = m.tangents(z, self.G)
         if also is not None: velocity = torch.cat([velocity, also(points)], 1)
-        F = mean_free(render_tangents(points, velocity, m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma))*self.ctf[:, None]
+        F = mean_free(render_tangents(points, velocity, m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma)
+                     )*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))[:, None, None, None]
         flat = lambda v: torch.view_as_real(v.contiguous()).flatten(2)
         F, weight = flat(noise.apply_transfer(F)*scale), noise.precision()[..., None].expand(-1, -1, 2).flatten()
@@ -113,7 +120,8 @@ def search_model(model:CryoSphere, # trained
                 ): # `Coarse`, or the model itself if it is small
     "What to search with."
     n = merge_size(len(model.amplitudes))
-    return model if n == 1 else Coarse(model, coarse_box(model.noise.D, model.noise.D*pixel_size/(model.point_a*n**(1/3))), n)
+    return (model if n == 1
+            else Coarse(model, coarse_box(model.noise.D, model.noise.D*pixel_size/(model.point_a*n**(1/3))), n))
 
 def blur_a(model:CryoSphere, # its nominal structure gives the size
           ) -> float: # Å
@@ -145,7 +153,9 @@ def search(rough:ImagePosterior, # with the model of `search_model`
     return torch.stack([z for z, _ in tried])[best, torch.arange(len(start))], sharp
 
 CHECKS = 4 # samples that Laplace is checked at
-AGAIN = 24 # candidates of an image that the full model looks at, after a coarse one; four times as many, or all, where these have less than
+# candidates of an image that the full model looks at, after a coarse one;
+# four times as many, or all, where these have less than
+AGAIN = 24
 ENOUGH = 0.99 # of the posterior
 
 def look_again(post:ImagePosterior, # with the full model
@@ -153,10 +163,13 @@ def look_again(post:ImagePosterior, # with the full model
                joint:Tensor, # (B, K) log joint by a coarse model
                most:int=AGAIN, # candidates of an image with a narrow posterior
               ) -> Tensor: # (B, K)
-    "The log joint by the full model at the most promising candidates, as many as have nearly all of the posterior; the others are moved by what changed at these, on average."
+    """The log joint by the full model at the most promising candidates, as many as have nearly all of the posterior;
+    the others are moved by what changed at these, on average."""
     K, joint = len(candidates), joint.clone()
-    share = (joint + candidates.square().sum(-1)/(2*CANDIDATE_STD**2)).softmax(1).sort(1, descending=True).values.cumsum(1)
-    numbers, left = sorted({min(n, K) for n in (most, 4*most, K)}), torch.ones_like(joint[:, 0], dtype=torch.bool)
+    share = (joint + candidates.square().sum(-1)/(2*CANDIDATE_STD**2)
+            ).softmax(1).sort(1, descending=True).values.cumsum(1)
+    numbers, left = (sorted({min(n, K) for n in (most, 4*most, K)}),
+                     torch.ones_like(joint[:, 0], dtype=torch.bool))
     for n in numbers:
         rows = (left & ((share[:, n - 1] >= ENOUGH) | (n == K))).nonzero().flatten()
         left[rows] = False
@@ -175,14 +188,16 @@ def laplace(z:Tensor, # (B, L) about the maximum
     "The Gaussian with the maximum and the curvature of the joint."
     step = torch.linalg.solve(H, gradient)
     step = step/step.norm(dim=-1, keepdim=True).clamp(min=1)
-    return Posterior(z + step, torch.linalg.inv(H), torch.full_like(top, math.inf), top + (gradient*step).sum(-1)/2 - torch.logdet(H)/2)
+    return Posterior(z + step, torch.linalg.inv(H), torch.full_like(top, math.inf),
+                     top + (gradient*step).sum(-1)/2 - torch.logdet(H)/2)
 
 def laplace_holds(values:Tensor, # (B, S) log joint at samples
                   delta:Tensor, # (B, S, L) samples minus maximum
                   top:Tensor, gradient:Tensor, H:Tensor, # as for `laplace`
                  ) -> Tensor: # (B,) bool
     "Is the joint a parabola?"
-    parabola = top[:, None] + torch.einsum("bsl,bl->bs", delta, gradient) - torch.einsum("bsl,blm,bsm->bs", delta, H, delta)/2
+    parabola = (top[:, None] + torch.einsum("bsl,bl->bs", delta, gradient)
+                - torch.einsum("bsl,blm,bsm->bs", delta, H, delta)/2)
     return ((values - parabola).abs() < 0.25).all(1)
 
 def alone(evidence:Tensor, # (B,) of `laplace`
@@ -220,19 +235,26 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     found, spread = laplace(z, top, gradient, H), widen*torch.linalg.cholesky(torch.linalg.inv(H))
     decode = lambda z: model.decoder(z, post.G)
     if structures: found.beads = decode(found.mean)
-    if draws: found.draw = found.mean + (torch.linalg.cholesky(found.cov) @ torch.randn(*z.shape, 1, generator=gen).to(z))[..., 0]
+    if draws:
+        found.draw = found.mean + (torch.linalg.cholesky(found.cov)
+                                   @ torch.randn(*z.shape, 1, generator=gen).to(z))[..., 0]
     noise = torch.randn(len(z), max(samples, CHECKS), z.shape[1], generator=gen).to(z)
     local = z[:, None] + noise @ spread.transpose(1, 2)
     near = post.log_joints(local[:, :CHECKS])
-    if rough is not post: far = far + (near - rough.log_joints(local[:, :CHECKS])).mean(1)[:, None] # what the coarse model does not see, as far as it is common to all conformations
-    good = laplace_holds(near, local[:, :CHECKS] - z[:, None], top, gradient, H) & alone(found.gain, far, candidates, z, H)
+    if rough is not post:
+        # what the coarse model does not see, as far as it is common to all conformations
+        far = far + (near - rough.log_joints(local[:, :CHECKS])).mean(1)[:, None]
+    good = (laplace_holds(near, local[:, :CHECKS] - z[:, None], top, gradient, H)
+            & alone(found.gain, far, candidates, z, H))
     rest = (~good).nonzero().flatten()
     if len(rest) == 0: return found
     if rough is not post: far[rest] = look_again(post[rest], candidates, far[rest])
-    more, all_z = post[rest].log_joints(local[rest, CHECKS:]), torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1)
+    more, all_z = (post[rest].log_joints(local[rest, CHECKS:]),
+                   torch.cat([candidates.expand(len(rest), -1, -1), local[rest]], 1))
     joint = torch.cat([far[rest], near[rest], more], 1)
     average = (lambda w: mean_structures(decode, candidates, local[rest], w)) if structures else None
-    found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1]), average, gen if draws else None))
+    found.put(rest, weigh(all_z, joint, log_proposal(all_z, z[rest], spread[rest], len(candidates), local.shape[1]),
+                          average, gen if draws else None))
     return found
 
 def log_proposal(z:Tensor, # (B, K+S, L) samples
@@ -258,9 +280,13 @@ def weigh(z:Tensor, # (B, n, L) samples
     mean = (w[..., None]*z).sum(1)
     d = z - mean[:, None]
     square = w.square().sum(1)
-    cov = (d*w[..., None]).transpose(1, 2) @ d/(1 - square).clamp(min=0.5)[:, None, None] # the mean of few samples is near them
-    found = Posterior(mean, cov + 1e-6*torch.eye(z.shape[-1], device=z.device), 1/square, torch.logsumexp(log_w, 1) - math.log(z.shape[1]), average and average(w))
-    if gen: found.draw = z[torch.arange(len(z), device=z.device), torch.multinomial(w.cpu(), 1, generator=gen)[:, 0].to(z.device)]
+    # the mean of few samples is near them
+    cov = (d*w[..., None]).transpose(1, 2) @ d/(1 - square).clamp(min=0.5)[:, None, None]
+    found = Posterior(mean, cov + 1e-6*torch.eye(z.shape[-1], device=z.device), 1/square,
+                      torch.logsumexp(log_w, 1) - math.log(z.shape[1]), average and average(w))
+    if gen:
+        found.draw = z[torch.arange(len(z), device=z.device),
+                       torch.multinomial(w.cpu(), 1, generator=gen)[:, 0].to(z.device)]
     return found
 
 def mean_structures(decode, # latents (n, L) -> structures (n, R, 3)
@@ -270,5 +296,6 @@ def mean_structures(decode, # latents (n, L) -> structures (n, R, 3)
                    ) -> Tensor: # (B, R, 3)
     "Weighted mean of structures."
     mean = torch.einsum("bk,krc->brc", w[:, :len(shared)], decode(shared))
-    for weight, z in zip(w[:, len(shared):].unbind(1), own.unbind(1)): mean += weight[:, None, None]*decode(z)
+    for weight, z in zip(w[:, len(shared):].unbind(1), own.unbind(1)):
+        mean += weight[:, None, None]*decode(z)
     return mean

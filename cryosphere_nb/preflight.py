@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from .core import InputError, fft2c, fourier_dot, frequency_axes, generator, half_plane_weights, shift_phase
+from .core import (InputError, fft2c, fourier_dot, frequency_axes, generator, half_plane_weights,
+                                shift_phase)
 from .geometry import random_rotations
 from .image import ctf_half_plane, render
 from .particles import Particles, PrepareConfig, prepare, soft_step
@@ -25,7 +26,8 @@ def detail_weights(D:int, # box, pixels
                    pixel_size:Tensor, # (n,) Å
                    coarsest:float=25., # Å
                   ) -> Tensor: # (n, D, D//2+1), 0 to 1
-    "1 for details finer than 2/3 of `coarsest`, 0 for everything coarser than `coarsest`, and 0 at the Nyquist of an even box (where a shift is not unique)."
+    """1 for details finer than 2/3 of `coarsest`, 0 for everything coarser than `coarsest`, and 0 at the Nyquist of
+    an even box (where a shift is not unique)."""
     ky, kx = frequency_axes(D, device=pixel_size.device)
     k = torch.hypot(ky, kx)/pixel_size.reshape(-1, 1, 1)
     return (1 - soft_step(k, 1/coarsest, 0.5/coarsest))*((ky.abs() < 0.5) & (kx < 0.5))
@@ -54,10 +56,12 @@ def take_sample(particles:Particles, # data set
     some = particles.select(rows)
     D = max(8, min(round(float((some.box*some.pixel_size).min())/pixel), min(some.boxes), 128))
     batch = prepare(some, PrepareConfig(box=D, centre=False), memory_gb=np.inf, on_bad="skip", progress=False)
-    kept = batch.particles; a = batch.pixel_size
+    kept = batch.particles
+    a = batch.pixel_size
     w = detail_weights(D, a, max(coarsest, 6*float(a.max())))
     F = fft2c(batch.images)*w
-    return Sample(F/fourier_dot(F, F, D).sqrt()[:, None, None].clamp(min=1e-30), ctf_half_plane(kept.ctf, D, a)*w, kept.R, kept.shift, a, D, w)
+    return Sample(F/fourier_dot(F, F, D).sqrt()[:, None, None].clamp(min=1e-30), ctf_half_plane(kept.ctf, D, a)*w,
+                  kept.R, kept.shift, a, D, w)
 
 # %% ../nbs/23_preflight.ipynb #cf019066
 def match(sample:Sample, # images
@@ -72,9 +76,11 @@ def match(sample:Sample, # images
     cosine = lambda i, P: fourier_dot(sample.F[i], P, sample.D)/fourier_dot(P, P, sample.D).sqrt().clamp(min=1e-30)
     return torch.cat([cosine(i, P) for i, P in predictions(sample, beads, amplitudes, R, shift, transfer, sigma)])
 
-def predictions(sample:Sample, beads:Tensor, amplitudes:Tensor, R=None, shift=None, transfer=None, sigma:float=2.): # as for `match`
+def predictions(sample:Sample, beads:Tensor, amplitudes:Tensor,
+                R=None, shift=None, transfer=None, sigma:float=2.): # as for `match`
     "Numbers of some images and their predicted details, one after another: few at a time stay in the cache."
-    R, shift, transfer = (v if new is None else new for new, v in ((R, sample.R), (shift, sample.shift), (transfer, sample.transfer)))
+    R, shift, transfer = (v if new is None else new for new, v in (
+        (R, sample.R), (shift, sample.shift), (transfer, sample.transfer)))
     D, a = sample.D, sample.pixel_size
     for i in torch.arange(len(sample)).split(max(1, 8_000//len(beads))):
         yield i, render(beads, amplitudes, R[i], None, D, a[i], sigma)*transfer[i]*shift_phase(shift[i]/a[i, None], D)
@@ -91,14 +97,17 @@ def by_resolution(sample:Sample, # images
     ky, kx = frequency_axes(sample.D)
     k, finest = torch.hypot(ky, kx)/sample.pixel_size.reshape(-1, 1, 1), 2*float(sample.pixel_size.max())
     bands = [(low, high) for low, high in zip(edges[:-1], edges[1:]) if high >= finest - 1e-6]
-    inside = torch.stack([torch.ones_like(k), *(((k >= 1/low) & (k < 1/high)).float() for low, high in bands)])*half_plane_weights(sample.D) # (B, n, D, D//2+1)
+    inside = torch.stack([
+        torch.ones_like(k), *(((k >= 1/low) & (k < 1/high)).float() for low, high in bands)
+    ])*half_plane_weights(sample.D) # (B, n, D, D//2+1)
     dot = lambda i, u, v: torch.einsum("bnyx,nyx->bn", inside[:, i], u.real*v.real + u.imag*v.imag)
     def cosines(i, P): # of some images, in every band
         return dot(i, sample.F[i], P)/(dot(i, P, P)*dot(i, sample.F[i], sample.F[i])).sqrt().clamp(min=1e-30)
     means = lambda x: torch.cat([cosines(i, P) for i, P in predictions(sample, x, amplitudes, sigma=sigma)], 1).mean(1)
     given, null = means(beads), torch.stack([means(beads @ q.T) for q in random_rotations(n_turns, gen)])
     z = (given - null.mean(0))/null.std(0).clamp(min=1e-12)
-    return pd.DataFrame(dict(from_a=[b[0] for b in bands], to_a=[b[1] for b in bands], correlation=given[1:].numpy(), z=z[1:].numpy())), null[:, 0]
+    return pd.DataFrame(dict(from_a=[b[0] for b in bands], to_a=[b[1] for b in bands],
+                             correlation=given[1:].numpy(), z=z[1:].numpy())), null[:, 0]
 
 def turned(sample:Sample, # images
            beads:Tensor, # (R, 3) Å
@@ -108,7 +117,8 @@ def turned(sample:Sample, # images
            sigma:float=2., # bead width, Å
           ) -> Tensor: # (K,) mean correlations: the null distribution
     "Mean correlation for the model turned by random rotations about the origin."
-    return torch.stack([match(sample, beads @ q.T, amplitudes, sigma=sigma).mean() for q in random_rotations(n_turns, gen)])
+    return torch.stack([match(sample, beads @ q.T, amplitudes, sigma=sigma).mean()
+                        for q in random_rotations(n_turns, gen)])
 
 def merge_beads(beads:Tensor, # (R, 3) Å
                 amplitudes:Tensor, # (R,)
@@ -116,7 +126,8 @@ def merge_beads(beads:Tensor, # (R, 3) Å
                ) -> tuple[Tensor, Tensor]: # fewer beads, and their summed amplitudes
     "Merge consecutive beads into their centre of weight until at most `most` are left."
     group = torch.arange(len(beads), device=beads.device)//-(-len(beads)//most)
-    total = lambda v: torch.zeros(int(group[-1]) + 1, *v.shape[1:], device=v.device, dtype=v.dtype).index_add(0, group, v)
+    total = lambda v: torch.zeros(
+        int(group[-1]) + 1, *v.shape[1:], device=v.device, dtype=v.dtype).index_add(0, group, v)
     weight = total(amplitudes)
     return total(beads*amplitudes[:, None])/weight[:, None], weight
 
@@ -124,14 +135,21 @@ def merge_beads(beads:Tensor, # (R, 3) Å
 ADVICE = {"contrast inverted": "The particles are dark on light.",
           "origins negated": "The origins have the opposite sign: negate rlnOriginXAngst and rlnOriginYAngst.",
           "origins ignored": "The images are centred already: set the origins to 0.",
-          "mirrored in z": "The map that gave the poses has the other hand than the one the model was docked in (flipped in z).",
-          "mirrored in x": "The map that gave the poses has the other hand than the one the model was docked in (flipped in x).",
+          "mirrored in z": "The map that gave the poses has the other hand than the one the model was docked in "
+                           "(flipped in z).",
+          "mirrored in x": "The map that gave the poses has the other hand than the one the model was docked in "
+                           "(flipped in x).",
           "poses transposed": "The rotations are inverted: a matrix was transposed on the way.",
-          "phases flipped": "The phases of the images are flipped already, though the file does not say so: extract the particles again as the microscope took them.",
-          "CTF ignored": "The images are corrected for the CTF already, or the CTF of the file is that of other images: look at defocus and voltage, and at their units.",
-          "model centred": "The model is not at the centre of the box: dock it in the consensus map, whose centre is (0, 0, 0), or move its centre there.",
-          "model from the map's corner": "The model is docked in a map whose first voxel is at (0, 0, 0): move it by minus half a box along x, y and z.",
-          "pixel 5 % larger": "The pixel size may be too small.", "pixel 5 % smaller": "The pixel size may be too large."}
+          "phases flipped": "The phases of the images are flipped already, though the file does not say so: extract "
+                            "the particles again as the microscope took them.",
+          "CTF ignored": "The images are corrected for the CTF already, or the CTF of the file is that of other "
+                         "images: look at defocus and voltage, and at their units.",
+          "model centred": "The model is not at the centre of the box: dock it in the consensus map, whose centre is "
+                           "(0, 0, 0), or move its centre there.",
+          "model from the map's corner": "The model is docked in a map whose first voxel is at (0, 0, 0): move it by "
+                                         "minus half a box along x, y and z.",
+          "pixel 5 % larger": "The pixel size may be too small.",
+          "pixel 5 % smaller": "The pixel size may be too large."}
 
 def hypotheses(sample:Sample, # images
                beads:Tensor, # (R, 3) Å
@@ -141,9 +159,13 @@ def hypotheses(sample:Sample, # images
     "What is compared with the images: the model as given and every alternative."
     mirror = lambda axis: beads*torch.ones(3).index_fill(0, torch.tensor(axis), -1.).to(beads)
     centre = (beads*amplitudes[:, None]).sum(0)/amplitudes.sum()
-    return {"as given": dict(beads=beads), "origins negated": dict(beads=beads, shift=-sample.shift), "origins ignored": dict(beads=beads, shift=0*sample.shift),
-            "mirrored in z": dict(beads=mirror(2)), "mirrored in x": dict(beads=mirror(0)), "poses transposed": dict(beads=beads, R=sample.R.mT),
-            "phases flipped": dict(beads=beads, transfer=sample.transfer.abs()), "CTF ignored": dict(beads=beads, transfer=sample.weights),
+    return {"as given": dict(beads=beads),
+            "origins negated": dict(beads=beads, shift=-sample.shift),
+            "origins ignored": dict(beads=beads, shift=0*sample.shift),
+            "mirrored in z": dict(beads=mirror(2)), "mirrored in x": dict(beads=mirror(0)),
+            "poses transposed": dict(beads=beads, R=sample.R.mT),
+            "phases flipped": dict(beads=beads, transfer=sample.transfer.abs()),
+            "CTF ignored": dict(beads=beads, transfer=sample.weights),
             "model centred": dict(beads=beads - centre), "model from the map's corner": dict(beads=beads - half_box),
             "pixel 5 % larger": dict(beads=beads/1.05), "pixel 5 % smaller": dict(beads=beads*1.05)}
 
@@ -151,11 +173,14 @@ def compare(correlations:dict, # name -> (n,) correlation with every image
             null:Tensor, # (K,) mean correlations of turned models
            ) -> pd.DataFrame: # one row per name
     "Mean correlation, its z against the null, and the paired difference to the model as given in standard errors."
-    given = correlations["as given"]; rows = {}
+    given = correlations["as given"]
+    rows = {}
     for name, c in {**correlations, "contrast inverted": -given}.items():
         sign = -1 if name == "contrast inverted" else 1
-        difference = c - given; error = difference.std()/len(c)**.5 if len(c) > 1 else torch.tensor(torch.nan)
-        rows[name] = dict(correlation=c.mean().item(), z=((c.mean() - sign*null.mean())/null.std().clamp(min=1e-12)).item(),
+        difference = c - given
+        error = difference.std()/len(c)**.5 if len(c) > 1 else torch.tensor(torch.nan)
+        rows[name] = dict(correlation=c.mean().item(),
+                          z=((c.mean() - sign*null.mean())/null.std().clamp(min=1e-12)).item(),
                           better_by=(difference.mean()/error).item() if error > 0 else 0.)
     names = ["as given", "contrast inverted", *[n for n in correlations if n != "as given"]]
     return pd.DataFrame([rows[n] for n in names], index=pd.Index(names, name="tried"))
@@ -165,14 +190,22 @@ def header_summary(particles:Particles, # data set
                    structure:Structure, # nominal model
                   ) -> pd.DataFrame: # one row per property
     "What the files say, for a person to look over."
-    span = lambda v, unit, f=".4g": " to ".join(dict.fromkeys(f"{x:{f}}" for x in (float(v.min()), float(v.max())))) + f" {unit}"
+    span = lambda v, unit, f=".4g": " to ".join(
+        dict.fromkeys(f"{x:{f}}" for x in (float(v.min()), float(v.max())))) + f" {unit}"
     a, c, beads = particles.pixel_size, particles.ctf, structure.beads
     stated = torch.tensor([s.pixel_size for s in particles.stacks])[torch.as_tensor(particles.file)]
-    rows = {"particles": f"{len(particles)} in {len(particles.stacks)} stack{'s' if len(particles.stacks) > 1 else ''}", "optics groups": "–" if particles.optics is None else str(len(particles.optics)),
-            "box": span(particles.box, "px"), "pixel size": span(a, "Å"), "pixel size in the stacks": span(stated, "Å") if (stated > 0).any() else "not stated",
-            "field of view": span(particles.box*a, "Å"), "sign in the file": span(particles.sign, "", "+.0f").strip(), "voltage": span(c.voltage/1e3, "kV"),
-            "defocus": span(c.defocus_u/1e4, "µm", ".2f"), "largest shift": f"{particles.shift.norm(dim=1).max():.1f} Å",
-            "model": f"{len(beads)} beads, at most {beads.norm(dim=1).max():.0f} Å from the origin, centre at {beads.mean(0).norm():.1f} Å"}
+    rows = {"particles": f"{len(particles)} in {len(particles.stacks)} stack{'s' if len(particles.stacks) > 1 else ''}",
+            "optics groups": "–" if particles.optics is None else str(len(particles.optics)),
+            "box": span(particles.box, "px"),
+            "pixel size": span(a, "Å"),
+            "pixel size in the stacks": span(stated, "Å") if (stated > 0).any() else "not stated",
+            "field of view": span(particles.box*a, "Å"),
+            "sign in the file": span(particles.sign, "", "+.0f").strip(),
+            "voltage": span(c.voltage/1e3, "kV"),
+            "defocus": span(c.defocus_u/1e4, "µm", ".2f"),
+            "largest shift": f"{particles.shift.norm(dim=1).max():.1f} Å",
+            "model": f"{len(beads)} beads, at most {beads.norm(dim=1).max():.0f} Å from the origin, "
+                     f"centre at {beads.mean(0).norm():.1f} Å"}
     return pd.DataFrame({"found": rows}).rename_axis("property")
 
 def model_warnings(particles:Particles, # data set
@@ -180,7 +213,8 @@ def model_warnings(particles:Particles, # data set
                   ) -> list[str]:
     "Signs that the model is not in the frame of the map, or does not fit the box."
     reach, half = structure.beads.norm(dim=1).max().item(), (particles.box*particles.pixel_size).min().item()/2
-    return [f"the model reaches {reach:.0f} Å from the centre, but the box only {half:.0f} Å: it is not centred, or the box is too small"] if reach > half else []
+    return [f"the model reaches {reach:.0f} Å from the centre, but the box only {half:.0f} Å: "
+            "it is not centred, or the box is too small"] if reach > half else []
 
 # %% ../nbs/23_preflight.ipynb #69f944fd
 @dataclass(frozen=True, eq=False)
@@ -200,12 +234,18 @@ class Preflight:
     def passed(self): return abs(self.z) >= self.threshold
     @property
     def summary(self):
-        return (f"{'passed' if self.passed else 'REFUSED'}: {self.n_images} images, correlation of details {self.correlation:.4f}, z = {self.z:.1f} "
-                f"(needs {self.threshold:g} or more either way)" + (f"; contrast: {self.contrast}" + " (or a CTF of the wrong sign)"*(self.contrast == "dark") if self.passed else ""))
-    def __repr__(self): return "\n".join(["Preflight " + self.summary, self.table.to_string(float_format="{:.3f}".format), *(f"warning: {w}" for w in self.warnings)])
+        return (f"{'passed' if self.passed else 'REFUSED'}: {self.n_images} images, "
+                f"correlation of details {self.correlation:.4f}, z = {self.z:.1f} "
+                f"(needs {self.threshold:g} or more either way)"
+                + (f"; contrast: {self.contrast}" + " (or a CTF of the wrong sign)"*(self.contrast == "dark")
+                   if self.passed else ""))
+    def __repr__(self):
+        return "\n".join(["Preflight " + self.summary, self.table.to_string(float_format="{:.3f}".format),
+                          *(f"warning: {w}" for w in self.warnings)])
     def _repr_html_(self):
         notes = "".join(f"<p>⚠ {w}</p>" for w in self.warnings)
-        return f"<p><b>Preflight {self.summary}</b></p>{notes}<div style='display:flex;gap:2em;flex-wrap:wrap'>{self.table.to_html(float_format='{:.3f}'.format, border=0)}{self.headers.to_html(border=0)}</div>"
+        return (f"<p><b>Preflight {self.summary}</b></p>{notes}<div style='display:flex;gap:2em;flex-wrap:wrap'>"
+                f"{self.table.to_html(float_format='{:.3f}'.format, border=0)}{self.headers.to_html(border=0)}</div>")
 
 def better_alternatives(table:pd.DataFrame, # from `compare`
                         threshold:float=5., # |z| that counts
@@ -213,9 +253,12 @@ def better_alternatives(table:pd.DataFrame, # from `compare`
     "Alternatives that are clearly non-zero and clearly better than the model as given."
     clear, rest = abs(table.z["as given"]) >= threshold, table.drop(["as given", "contrast inverted"])
     s = np.sign(table.z["as given"]) if clear else np.sign(rest.z)
-    needed = threshold if clear else 1.5*threshold # of ten that are tried on a stack that does not match, one comes near by luck
-    better = (s*rest.z >= needed) & (s*rest.better_by >= 4) & (s*rest.correlation > 1.15*abs(table.correlation["as given"]))
-    size = rest[better].z.abs()*np.where(rest[better].index == "model centred", 0.9, 1.) # the least specific explanation goes first only if it is clearly best
+    # of ten that are tried on a stack that does not match, one comes near by luck
+    needed = threshold if clear else 1.5*threshold
+    better = ((s*rest.z >= needed) & (s*rest.better_by >= 4)
+              & (s*rest.correlation > 1.15*abs(table.correlation["as given"])))
+    # the least specific explanation goes first only if it is clearly best
+    size = rest[better].z.abs()*np.where(rest[better].index == "model centred", 0.9, 1.)
     return size.sort_values(ascending=False).index.tolist()
 
 def verdict(table:pd.DataFrame, # from `compare`
@@ -224,8 +267,10 @@ def verdict(table:pd.DataFrame, # from `compare`
            ) -> str:
     "What to tell a user whose stack is refused."
     if better: return f"It does with '{better[0]}'. {ADVICE[better[0]]}"
-    few = f"Only {n_images} image{'s were' if n_images > 1 else ' was'} looked at, which may be too few to tell (strict=False, or check=False in `fit`, goes on). " if n_images < 50 else ""
-    return few + "Nothing that was tried does. Is the model docked in the consensus map of these particles, and are poses and pixel size those of the refinement?"
+    few = (f"Only {n_images} image{'s were' if n_images > 1 else ' was'} looked at, which may be too few to tell "
+           "(strict=False, or check=False in `fit`, goes on). ") if n_images < 50 else ""
+    return few + ("Nothing that was tried does. Is the model docked in the consensus map of these particles, "
+                  "and are poses and pixel size those of the refinement?")
 
 def ctf_notes(bands:pd.DataFrame, # from `by_resolution`
               threshold:float=5., # |z| that counts
@@ -235,7 +280,8 @@ def ctf_notes(bands:pd.DataFrame, # from `by_resolution`
     up, down = (bands[s*bands.z >= other] for s in (1, -1))
     if not (len(up) and len(down) and max(bands.z.abs()) >= threshold): return []
     spell = lambda rows: " and ".join(f"{b.from_a:g} to {b.to_a:g} Å" for b in rows.itertuples())
-    return [f"images and model agree at {spell(up)}, and are each other's negative at {spell(down)}: the CTF of the file is not that of the images. Look at defocus, voltage and pixel size, and at their units."]
+    return [f"images and model agree at {spell(up)}, and are each other's negative at {spell(down)}: the CTF of the "
+            "file is not that of the images. Look at defocus, voltage and pixel size, and at their units."]
 
 def preflight(particles:Particles, # data set, as read
               structure:Structure, # nominal model, in the frame of the consensus map
@@ -248,22 +294,38 @@ def preflight(particles:Particles, # data set, as read
               threshold:float=5., # |z| that counts as clearly non-zero
              ) -> Preflight:
     "Do these images show this model? Refuse (`InputError`, with the table) if not; say what would."
-    if contrast not in ("auto", "light", "dark"): raise InputError("contrast", repr(contrast), "'auto', 'light' or 'dark'")
+    if contrast not in ("auto", "light", "dark"):
+        raise InputError("contrast", repr(contrast), "'auto', 'light' or 'dark'")
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always"); sample = take_sample(particles, n_images, seed)
+        warnings.simplefilter("always")
+        sample = take_sample(particles, n_images, seed)
     notes = [str(w.message) for w in caught] + model_warnings(particles, structure)
     beads, amplitudes = merge_beads(structure.beads.float(), structure.electrons.float())
     half_box = float((particles.box//2*particles.pixel_size).median())
     bands, null = by_resolution(sample, beads, amplitudes, n_turns, generator(seed), sigma)
-    table = compare({name: match(sample, amplitudes=amplitudes, sigma=sigma, **h) for name, h in hypotheses(sample, beads, amplitudes, half_box).items()}, null)
-    z = table.z["as given"]; clear = abs(z) >= threshold; measured = "light" if z > 0 else "dark"
+    table = compare({name: match(sample, amplitudes=amplitudes, sigma=sigma, **h)
+                     for name, h in hypotheses(sample, beads, amplitudes, half_box).items()}, null)
+    z = table.z["as given"]
+    clear = abs(z) >= threshold
+    measured = "light" if z > 0 else "dark"
     better = better_alternatives(table, threshold)
     notes += ctf_notes(bands)
-    notes += [f"'{better[0]}' fits clearly better than the data as given. {ADVICE[better[0]]}"] if clear and better else []
-    report = Preflight(measured if clear else "light" if contrast == "auto" else contrast, table.correlation["as given"], z, len(sample), table, header_summary(particles, structure), tuple(notes), threshold, bands)
-    where = particles.path or "particles"; as_text = "\n" + table.to_string(float_format="{:.3f}".format)
+    notes += [f"'{better[0]}' fits clearly better than the data as given. "
+              f"{ADVICE[better[0]]}"] if clear and better else []
+    report = Preflight(measured if clear else "light" if contrast == "auto" else contrast,
+                       table.correlation["as given"], z, len(sample), table, header_summary(particles, structure),
+                       tuple(notes), threshold, bands)
+    where = particles.path or "particles"
+    as_text = "\n" + table.to_string(float_format="{:.3f}".format)
     if clear and contrast not in ("auto", measured):
-        raise InputError(where, f"images that are {measured} (z = {z:.1f})", f"contrast='{contrast}', as you said", f"Pass contrast='{measured}' or 'auto'." + as_text)
-    if not clear and strict: raise InputError(where, f"images that do not show the model '{structure.name}' as given (z = {z:.1f})", f"|z| of {threshold:g} or more against randomly turned models", verdict(table, better, len(sample)) + as_text)
-    for note in report.warnings if clear else [*report.warnings, "the images do not clearly show the model as given. " + verdict(table, better, len(sample))]: warnings.warn(note)
+        raise InputError(where, f"images that are {measured} (z = {z:.1f})", f"contrast='{contrast}', as you said",
+                         f"Pass contrast='{measured}' or 'auto'." + as_text)
+    if not clear and strict:
+        raise InputError(where, f"images that do not show the model '{structure.name}' as given (z = {z:.1f})",
+                         f"|z| of {threshold:g} or more against randomly turned models",
+                         verdict(table, better, len(sample)) + as_text)
+    for note in report.warnings if clear else [
+            *report.warnings,
+            "the images do not clearly show the model as given. " + verdict(table, better, len(sample))]:
+        warnings.warn(note)
     return report

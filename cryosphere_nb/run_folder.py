@@ -22,16 +22,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .core import InputError, config_from_dict, file_name, may_be_running, process_mark, read_json, sweep, write_atomic, write_json
+from .core import (InputError, config_from_dict, file_name, may_be_running, process_mark, read_json,
+                                sweep, write_atomic, write_json)
 from .particles import Particles
 from .structure import Structure
 
 # %% ../nbs/29_run_folder.ipynb #cc8cd1ce
 FORMAT = "cryosphere_nb run 2"
 
-RUN_FILES = ("config.json", "nominal.cif", "last.safetensors", "best.safetensors", "latents.safetensors", "picture.safetensors", "particles.star", "history.csv", "segments.csv")
+RUN_FILES = ("config.json", "nominal.cif", "last.safetensors", "best.safetensors", "latents.safetensors",
+             "picture.safetensors", "particles.star", "history.csv", "segments.csv")
 
-REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv", motions="motions.csv", segments="segment_motions.csv", residues="residue_motions.csv", domains="domains.csv", borders="borders.csv") # written by room analysis
+# written by room analysis
+REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv",
+                    motions="motions.csv", segments="segment_motions.csv", residues="residue_motions.csv",
+                    domains="domains.csv", borders="borders.csv")
 
 def is_run(folder) -> bool:
     "Is this a run folder of ours? Its `config.json` says so."
@@ -42,7 +47,8 @@ def is_run(folder) -> bool:
 def input_files(*inputs): # paths, `Particles`, `Structure`
     "The files that these come from."
     for x in inputs:
-        if isinstance(x, Particles): yield from (Path(p) for p in (x.path, *(s.path for s in x.stacks if s.array is None)) if p)
+        if isinstance(x, Particles):
+            yield from (Path(p) for p in (x.path, *(s.path for s in x.stacks if s.array is None)) if p)
         elif not isinstance(x, Structure): yield Path(x)
 
 def will_resume(folder:Path, # wanted run folder
@@ -52,15 +58,23 @@ def will_resume(folder:Path, # wanted run folder
     "Refuse a folder that may not be written to; nothing is changed."
     folder = Path(folder)
     if resume and overwrite: raise InputError("fit", "resume=True and overwrite=True", "one of them")
-    if folder.exists() and not folder.is_dir(): raise InputError(folder, "a file", "a folder for the run")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(folder, "a file", "a folder for the run")
     outputs = [folder/name for name in (*RUN_FILES, *REPORT_FILES.values()) if os.path.lexists(folder/name)]
     for file in input_files(*inputs):
         for out in outputs:
-            if out.exists() and file.exists() and out.samefile(file): raise InputError(out, "a file that this run reads", "a folder where no result has the name of an input", "What is read is never written: give another folder as out.")
+            if out.exists() and file.exists() and out.samefile(file):
+                raise InputError(out, "a file that this run reads",
+                                 "a folder where no result has the name of an input",
+                                 "What is read is never written: give another folder as out.")
     names = ", ".join(p.name for p in outputs)
-    if outputs and not is_run(folder): raise InputError(folder, f"{names}, and no mark of a run of cryosphere_nb", "a new folder, or a run folder", "These files are not ours: nothing was touched. Give another folder as out.")
+    if outputs and not is_run(folder):
+        raise InputError(folder, f"{names}, and no mark of a run of cryosphere_nb", "a new folder, or a run folder",
+                         "These files are not ours: nothing was touched. Give another folder as out.")
     if resume: return (folder/"last.safetensors").exists()
-    if outputs and not overwrite: raise InputError(folder, f"a run: {names}", "a new folder, resume=True to continue that run, or overwrite=True to replace it")
+    if outputs and not overwrite:
+        raise InputError(folder, f"a run: {names}",
+                         "a new folder, resume=True to continue that run, or overwrite=True to replace it")
     return False
 
 def clear_folder(folder:Path):
@@ -69,16 +83,19 @@ def clear_folder(folder:Path):
     for name in (*RUN_FILES[1:], *REPORT_FILES.values()): (folder/name).unlink(missing_ok=True)
 
 # %% ../nbs/29_run_folder.ipynb #ff08a3e8
-LOCK, BEAT, SILENCE = ".running", 20., 300. # name of the note; s between two signs of life; s without one after which a process on another machine counts as dead
+# name of the note; s between two signs of life; s without one after which a process on another machine counts as dead
+LOCK, BEAT, SILENCE = ".running", 20., 300.
 
 def _holder(folder:Path) -> str: # mark of a living process, "" if nobody holds the folder
     "Who works in the folder?"
     try: mark, touched = (folder/LOCK).read_text(encoding="utf-8", errors="replace"), (folder/LOCK).stat().st_mtime
     except OSError: return ""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{LOCK}-") as f: silent = os.fstat(f.fileno()).st_mtime - touched # both by the clock of the file server
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{LOCK}-") as f:
+        silent = os.fstat(f.fileno()).st_mtime - touched # both by the clock of the file server
     known = re.fullmatch(r"[0-9a-f]{8}-\d+-\d+", mark)
     if known and mark[:8] == process_mark()[:8]: return mark if may_be_running(mark) else ""
-    return (mark or "a process that is just starting") if silent < SILENCE else "" # of another machine, or not yet written
+    # of another machine, or not yet written
+    return (mark or "a process that is just starting") if silent < SILENCE else ""
 
 def _take(folder:Path) -> str: # our mark
     "Leave the note; taken over from a process that is no more."
@@ -86,9 +103,14 @@ def _take(folder:Path) -> str: # our mark
         try: fd = os.open(folder/LOCK, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             if mark := _holder(folder):
-                raise InputError(folder, f"another process at work ({mark}, as machine-process-start)", "a folder to work in alone", f"Wait for it, or give another folder. If that process is certainly no more, remove {folder/LOCK}.") from None
+                raise InputError(folder, f"another process at work ({mark}, as machine-process-start)",
+                                 "a folder to work in alone",
+                                 "Wait for it, or give another folder. "
+                                 f"If that process is certainly no more, remove {folder/LOCK}.") from None
             aside = folder/f"{LOCK}-{process_mark()}" # only one of several that see a stale note can rename it
-            try: os.rename(folder/LOCK, aside); aside.unlink()
+            try:
+                os.rename(folder/LOCK, aside)
+                aside.unlink()
             except FileNotFoundError: pass
         else:
             with os.fdopen(fd, "w") as f: f.write(process_mark())
@@ -97,10 +119,14 @@ def _take(folder:Path) -> str: # our mark
 
 def check_held(folder:Path):
     "Refuse to write into a folder that is gone, or that another process has taken over."
-    if not folder.is_dir(): raise InputError(folder, "no folder of that name any more", "the folder of this run", "It was moved or removed while the run was at work: the run stops, and makes no new one.")
+    if not folder.is_dir():
+        raise InputError(folder, "no folder of that name any more", "the folder of this run",
+                         "It was moved or removed while the run was at work: the run stops, and makes no new one.")
     try: mark = (folder/LOCK).read_text(encoding="utf-8", errors="replace")
     except OSError: mark = "nobody's"
-    if mark != process_mark(): raise InputError(folder/LOCK, mark, process_mark(), "Another process has taken the folder over, or its note was removed: this one stops.")
+    if mark != process_mark():
+        raise InputError(folder/LOCK, mark, process_mark(),
+                         "Another process has taken the folder over, or its note was removed: this one stops.")
 
 @contextmanager
 def hold(folder:Path, # made if it is not there
@@ -111,16 +137,25 @@ def hold(folder:Path, # made if it is not there
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _take(folder)
-    except OSError as e: raise InputError(folder, f"a folder that cannot be written to ({e.strerror})", "a folder that this process may write to", "Nothing was read yet: give another folder as out.") from None
+    except OSError as e:
+        raise InputError(folder, f"a folder that cannot be written to ({e.strerror})",
+                         "a folder that this process may write to",
+                         "Nothing was read yet: give another folder as out.") from None
     def beats():
         while not done.wait(beat):
-            try: check_held(folder); os.utime(folder/LOCK)
+            try:
+                check_held(folder)
+                os.utime(folder/LOCK)
             except (InputError, OSError): return
     threading.Thread(target=beats, daemon=True).start()
-    try: sweep(folder); yield
+    try:
+        sweep(folder)
+        yield
     finally:
         done.set()
-        try: check_held(folder); (folder/LOCK).unlink()
+        try:
+            check_held(folder)
+            (folder/LOCK).unlink()
         except (InputError, OSError): pass
         for p in made: # if nothing came of it
             try: p.rmdir()
@@ -140,8 +175,11 @@ def data_facts(particles:Particles, # data set
     "What a checkpoint depends on in the data."
     numbers = lambda *values: _digest(v.numpy().tobytes() for v in values)
     c = particles.ctf
-    return dict(particles=particles.path.name if particles.path else "memory", n_images=len(particles), box=box, box_a=float((particles.box*particles.pixel_size).median()), poses=numbers(particles.R, particles.shift), contrast=contrast, offset=offset.tolist(),
-                ctf=numbers(*(getattr(c, f.name).double() for f in fields(c)), particles.pixel_size, particles.sign), images=images_digest(particles))
+    return dict(particles=particles.path.name if particles.path else "memory", n_images=len(particles), box=box,
+                box_a=float((particles.box*particles.pixel_size).median()),
+                poses=numbers(particles.R, particles.shift), contrast=contrast, offset=offset.tolist(),
+                ctf=numbers(*(getattr(c, f.name).double() for f in fields(c)), particles.pixel_size, particles.sign),
+                images=images_digest(particles))
 
 def images_digest(particles:Particles, most:int=32) -> str: # images to read
     "A fingerprint of the images: how many of what size, and the numbers of some."
@@ -149,9 +187,11 @@ def images_digest(particles:Particles, most:int=32) -> str: # images to read
     return _digest((particles.box.numpy().tobytes(), *(particles.images([r]).numpy().tobytes() for r in rows)))
 
 def model_facts(structure:Structure) -> dict: # JSON-able
-    "What a checkpoint depends on in the model: its name, and a fingerprint of atoms, where they are and what they move with."
+    """What a checkpoint depends on in the model: its name, and a fingerprint of atoms, where they are and what they
+    move with."""
     s = structure
-    return dict(model=file_name(s.name), atoms=_digest(v.cpu().numpy().tobytes() for v in (s.xyz, s.residue_of_atom, s.bead_atom, s.electrons, s.atom_electrons)))
+    return dict(model=file_name(s.name), atoms=_digest(
+        v.cpu().numpy().tobytes() for v in (s.xyz, s.residue_of_atom, s.bead_atom, s.electrons, s.atom_electrons)))
 
 def check_facts(folder:Path, # run to continue
                 then:dict, now:dict): # of `data_facts` and `model_facts`, and whatever else is kept
@@ -160,24 +200,32 @@ def check_facts(folder:Path, # run to continue
     for k, v in then.items():
         if k in ("particles", "model") or v is None or k not in now or now[k] == v: continue
         what = f"other {meaning[k]} than when the run began" if k in meaning else f"{now[k]!r} now"
-        raise InputError(f"{folder}, data '{k}'", what, f"those that the run began with ('{then.get('model')}', '{then.get('particles')}')" if k in meaning else f"{v!r}, as when the run began", "Use a new folder, or overwrite=True.")
+        raise InputError(f"{folder}, data '{k}'", what,
+                         f"those that the run began with ('{then.get('model')}', '{then.get('particles')}')"
+                         if k in meaning else f"{v!r}, as when the run began",
+                         "Use a new folder, or overwrite=True.")
 
 # %% ../nbs/29_run_folder.ipynb #2fb957b8
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", tuple: "a list", list: "a list", dict: "names and values", NoneType: "None"}
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text",
+          tuple: "a list", list: "a list", dict: "names and values", NoneType: "None"}
 
 def _is(value, kind) -> bool:
     if kind is bool: return isinstance(value, (bool, np.bool_))
-    if kind in (int, float): return isinstance(value, Integral if kind is int else Real) and not isinstance(value, (bool, np.bool_))
+    if kind in (int, float):
+        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, (bool, np.bool_))
     return isinstance(value, (tuple, list) if kind is tuple else kind)
 
 def check_types(obj, # a dataclass
                 where:str): # named in errors
-    "Refuse fields whose values are not of the annotated type; make numbers of NumPy plain ones, and lists tuples where tuples are wanted."
+    """Refuse fields whose values are not of the annotated type; make numbers of NumPy plain ones, and lists tuples
+    where tuples are wanted."""
     for name, hint in get_type_hints(type(obj)).items():
         kinds, value = get_args(hint) or (hint,), getattr(obj, name)
         if any(k not in _WORDS for k in kinds): continue
-        if not any(_is(value, k) for k in kinds): raise InputError(f"{where} '{name}'", repr(value), " or ".join(_WORDS[k] for k in kinds))
-        plain = value.item() if isinstance(value, np.generic) else tuple(value) if tuple in kinds and isinstance(value, list) else value
+        if not any(_is(value, k) for k in kinds):
+            raise InputError(f"{where} '{name}'", repr(value), " or ".join(_WORDS[k] for k in kinds))
+        plain = (value.item() if isinstance(value, np.generic)
+                 else tuple(value) if tuple in kinds and isinstance(value, list) else value)
         if plain is not value: object.__setattr__(obj, name, plain)
 
 # %% ../nbs/29_run_folder.ipynb #ffb4ad28
@@ -202,38 +250,52 @@ class RunFacts:
         check_types(self, "data")
         bad = lambda name, expected: InputError(f"data '{name}'", repr(getattr(self, name)), expected)
         for name in "n_images", "n_used", "n_trained":
-            if not 1 <= getattr(self, name) <= self.n_images: raise bad(name, f"1 to {max(self.n_images, 1)}" if name != "n_images" else "1 or more")
+            if not 1 <= getattr(self, name) <= self.n_images:
+                raise bad(name, f"1 to {max(self.n_images, 1)}" if name != "n_images" else "1 or more")
         if not 1 <= self.box < 2**15: raise bad("box", "pixels of a box")
         if not 0 < self.box_a < math.inf: raise bad("box_a", "a length in Å")
         if self.contrast not in ("light", "dark"): raise bad("contrast", "'light' or 'dark'")
-        if len(self.offset) != 3 or not all(_is(v, float) and math.isfinite(v) for v in self.offset): raise bad("offset", "three finite numbers, Å")
+        if len(self.offset) != 3 or not all(_is(v, float) and math.isfinite(v) for v in self.offset):
+            raise bad("offset", "three finite numbers, Å")
 
 def open_config(folder) -> tuple[dict, dict]: # settings as written, facts
     "`config.json` of a run folder, with every field of its facts checked."
-    folder = Path(folder); path = folder/"config.json"
-    if not path.is_file(): raise InputError(folder, "no config.json" if folder.is_dir() else "no such folder", "a run folder of cryosphere_nb")
+    folder = Path(folder)
+    path = folder/"config.json"
+    if not path.is_file():
+        raise InputError(folder, "no config.json" if folder.is_dir() else "no such folder",
+                         "a run folder of cryosphere_nb")
     saved = read_json(path)
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT: raise InputError(path, f"format {saved.get('format')!r}" if isinstance(saved, dict) else "no names and values", repr(FORMAT), "The folder belongs to another program or version.")
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        raise InputError(path,
+                         f"format {saved.get('format')!r}" if isinstance(saved, dict) else "no names and values",
+                         repr(FORMAT), "The folder belongs to another program or version.")
     for name in "settings", "data":
-        if not isinstance(saved.get(name), dict): raise InputError(f"{path}, '{name}'", repr(saved.get(name)), "names and values")
+        if not isinstance(saved.get(name), dict):
+            raise InputError(f"{path}, '{name}'", repr(saved.get(name)), "names and values")
     missing = [f.name for f in fields(RunFacts)[:10] if f.name not in saved["data"]]
     if missing: raise InputError(f"{path}, data '{missing[0]}'", "nothing", "a value")
     try: facts = config_from_dict(RunFacts, saved["data"], f"{path}, data")
-    except InputError as e: raise e if str(path) in str(e.where) else InputError(f"{path}, {e.where}", e.found, e.expected, e.hint) from None
+    except InputError as e:
+        raise e if str(path) in str(e.where) else InputError(
+            f"{path}, {e.where}", e.found, e.expected, e.hint) from None
     return saved["settings"], vars(facts) | dict(model=file_name(facts.model), offset=list(facts.offset))
 
 def write_config(folder:Path, settings:dict, facts:dict):
     "Write `config.json` into a folder that is there."
-    with write_atomic(folder/"config.json", make_parents=False) as tmp: write_json(tmp, dict(format=FORMAT, settings=settings, data=facts))
+    with write_atomic(folder/"config.json", make_parents=False) as tmp:
+        write_json(tmp, dict(format=FORMAT, settings=settings, data=facts))
 
 # %% ../nbs/29_run_folder.ipynb #b3757e73
 def tensors_digest(tensors:dict) -> str: # name -> tensor
     "Identity of named tensors: names, types, shapes and every number."
-    parts = lambda k, t: (f"{k} {t.dtype} {tuple(t.shape)}".encode(), t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    parts = lambda k, t: (f"{k} {t.dtype} {tuple(t.shape)}".encode(),
+                          t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return _digest(p for k in sorted(tensors) for p in parts(k, tensors[k]))
 
 def _content(tensors:dict, about:dict) -> str: # numbers and texts of a file
-    return _digest((tensors_digest(tensors).encode(), *(f"{k}={about[k]}\n".encode() for k in sorted(about) if k != "content")))
+    return _digest((tensors_digest(tensors).encode(),
+                    *(f"{k}={about[k]}\n".encode() for k in sorted(about) if k != "content")))
 
 def read_tensors(path, # safetensors file
                  shapes:dict|None=None, # name -> shape that must be there; checked before anything is read
@@ -243,16 +305,22 @@ def read_tensors(path, # safetensors file
         with safe_open(path, "pt") as f:
             there = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
             for name, shape in (shapes or {}).items():
-                if there.get(name) != shape: raise InputError(f"{path}, '{name}'", there.get(name, "nothing"), shape)
+                if there.get(name) != shape:
+                    raise InputError(f"{path}, '{name}'", there.get(name, "nothing"), shape)
             tensors, about = {k: f.get_tensor(k) for k in there}, f.metadata() or {}
-    except (SafetensorError, OSError, UnicodeError) as e: raise InputError(path, f"a missing or damaged file ({e})", "a safetensors file of cryosphere_nb") from None
-    if about.get("content", whole := _content(tensors, about)) != whole: raise InputError(path, "numbers or texts that are not those that were written", "an undamaged file", "The file was damaged: take a copy, or compute it anew.")
+    except (SafetensorError, OSError, UnicodeError) as e:
+        raise InputError(path, f"a missing or damaged file ({e})", "a safetensors file of cryosphere_nb") from None
+    if about.get("content", whole := _content(tensors, about)) != whole:
+        raise InputError(path, "numbers or texts that are not those that were written", "an undamaged file",
+                         "The file was damaged: take a copy, or compute it anew.")
     return tensors, about
 
 def write_tensors(path, tensors:dict, **about:str): # name -> tensor; texts that go with them
     "Write tensors into a folder that is there, with a digest of all of it, atomically."
-    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()} # safetensors wants no shared memory
-    with write_atomic(path, make_parents=False) as tmp: save_file(tensors, tmp, metadata=about | dict(content=_content(tensors, about)))
+    # safetensors wants no shared memory
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
+    with write_atomic(path, make_parents=False) as tmp:
+        save_file(tensors, tmp, metadata=about | dict(content=_content(tensors, about)))
 
 LATENTS = ("mean", "cov", "correlation")
 
@@ -266,11 +334,19 @@ def save_latents(path, # safetensors file
 def open_latents(path, # of `save_latents`
                  n:int, n_latent:int, # expected
                  weights:str, # digest of the weights at hand
-                ) -> tuple[Tensor|None, ...]: # mean, covariance, correlation, rows kept apart (None: an older file that does not say)
+) -> tuple[Tensor|None, ...]: # mean, covariance, correlation, rows kept apart (None: an older file that does not say)
     "Read latents, checking their shape, and that they belong to the weights."
-    if not Path(path).is_file(): raise InputError(path, "no such file", "the latents of all images", "The run was stopped before they were computed: fit with resume=True does it.")
+    if not Path(path).is_file():
+        raise InputError(path, "no such file", "the latents of all images",
+                         "The run was stopped before they were computed: fit with resume=True does it.")
     t, about = read_tensors(path, dict(mean=(n, n_latent), cov=(n, n_latent, n_latent), correlation=(n,)))
-    if about.get("weights", weights) != weights: raise InputError(path, "latents that belong to other weights", "those of the weights in this folder", "Training went on and was stopped before the latents were computed anew: fit with resume=True does it.")
+    if about.get("weights", weights) != weights:
+        raise InputError(path, "latents that belong to other weights", "those of the weights in this folder",
+                         "Training went on and was stopped before the latents were computed anew: "
+                         "fit with resume=True does it.")
     apart = t.get("apart")
-    if any(t[k].dtype != torch.float32 for k in LATENTS) or apart is not None and (apart.ndim != 1 or apart.dtype != torch.int64 or len(apart) and not 0 <= int(apart.min()) <= int(apart.max()) < n): raise InputError(path, "tensors of another kind", "latents of cryosphere_nb")
+    if any(t[k].dtype != torch.float32 for k in LATENTS) or apart is not None and (
+            apart.ndim != 1 or apart.dtype != torch.int64
+            or len(apart) and not 0 <= int(apart.min()) <= int(apart.max()) < n):
+        raise InputError(path, "tensors of another kind", "latents of cryosphere_nb")
     return *(t[k] for k in LATENTS), apart

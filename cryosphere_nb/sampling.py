@@ -17,14 +17,16 @@ from .model import CryoSphere, Drawn, Noise
 from .posterior import ImagePosterior, search_model
 
 # %% ../nbs/18_sampling.ipynb #120e6f27
-ENCODER_DRAWS = 2 # candidates from the encoder: one may have to make room for the kept latent, the other is always new
+# candidates from the encoder: one may have to make room for the kept latent, the other is always new
+ENCODER_DRAWS = 2
 
 def log_density(z:Tensor, # (..., L)
                 mean, # (..., L) or a number
                 std, # (..., L) or a number
                ) -> Tensor: # (...) nats
     "Log density of a diagonal normal distribution."
-    return Normal(torch.as_tensor(mean, device=z.device, dtype=z.dtype), torch.as_tensor(std, device=z.device, dtype=z.dtype), validate_args=False).log_prob(z).sum(-1)
+    return Normal(torch.as_tensor(mean, device=z.device, dtype=z.dtype),
+                  torch.as_tensor(std, device=z.device, dtype=z.dtype), validate_args=False).log_prob(z).sum(-1)
 
 def proposal_parts(z:Tensor, # (B, n, L)
                    mean:Tensor, # (B, L) of the encoder
@@ -32,7 +34,8 @@ def proposal_parts(z:Tensor, # (B, n, L)
                    K:int, # candidates from the prior
                   ) -> tuple[Tensor, Tensor]: # (B, n) each, log of 2 q and of K p
     "The two terms of λ."
-    return log_density(z, mean[:, None], std[:, None]) + math.log(ENCODER_DRAWS), log_density(z, 0., 1.) + math.log(K)
+    return (log_density(z, mean[:, None], std[:, None]) + math.log(ENCODER_DRAWS),
+            log_density(z, 0., 1.) + math.log(K))
 
 # %% ../nbs/18_sampling.ipynb #f6990c90
 def seat(candidates:Tensor, # (B, n, L): two from the encoder, then K from the prior
@@ -42,7 +45,8 @@ def seat(candidates:Tensor, # (B, n, L): two from the encoder, then K from the p
          u:Tensor, # (B,) uniform from 0 to 1
         ) -> tuple[Tensor, Tensor]: # candidates with the kept latent among them (B, n, L), its seat (B,), -1 where there is none
     "Give the kept latent the second seat or the last, by where it may have come from."
-    from_q, from_p = (part[:, 0] for part in proposal_parts(kept[:, None], mean, std, candidates.shape[1] - ENCODER_DRAWS))
+    from_q, from_p = (part[:, 0] for part in proposal_parts(
+        kept[:, None], mean, std, candidates.shape[1] - ENCODER_DRAWS))
     place = torch.where(u < torch.sigmoid(from_q - from_p), 1, candidates.shape[1] - 1)
     place = torch.where(kept.isnan().any(1), -1, place)
     taken = torch.arange(candidates.shape[1], device=u.device) == place[:, None]
@@ -86,11 +90,14 @@ class LatentSampler:
                 ) -> Drawn:
         "One step for every image of the batch."
         own, K = torch.stack([z, mean + std*noise.second], 1), len(noise.candidates)
-        tried, place = seat(torch.cat([own, noise.candidates.expand(len(z), -1, -1)], 1), self.kept(model, batch.indices, z), mean, std, noise.choice[:, 0])
-        with torch.autocast(z.device.type, enabled=False): gain = self.gains(model, batch, tried.float(), noise.candidates[:-1], G)
+        tried, place = seat(torch.cat([own, noise.candidates.expand(len(z), -1, -1)], 1),
+                            self.kept(model, batch.indices, z), mean, std, noise.choice[:, 0])
+        with torch.autocast(z.device.type, enabled=False):
+            gain = self.gains(model, batch, tried.float(), noise.candidates[:-1], G)
         log_w = gain + log_density(tried, 0., 1.) - torch.logaddexp(*proposal_parts(tried, mean, std, K))
         pick, rows = choose(log_w, noise.choice[:, 1]), torch.arange(len(z), device=z.device)
-        if model.training: self._keep(batch.indices, tried[rows, pick], (pick >= ENCODER_DRAWS) & (pick != place))
+        if model.training:
+            self._keep(batch.indices, tried[rows, pick], (pick >= ENCODER_DRAWS) & (pick != place))
         return Drawn(tried[rows, pick], gain[rows, pick] - torch.logsumexp(log_w, 1))
 
     def gains(self, model, batch, tried, shared, G): # (B, K+2) nats

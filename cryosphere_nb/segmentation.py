@@ -40,10 +40,12 @@ class Part:
     def __post_init__(self):
         object.__setattr__(self, "residues", tuple(int(i) for i in self.residues))
         n = len(self.residues)
-        if not 1 <= self.n_segments <= n: raise InputError("n_segments", self.n_segments, f"a number from 1 to {n}, the residues of the part")
+        if not 1 <= self.n_segments <= n:
+            raise InputError("n_segments", self.n_segments, f"a number from 1 to {n}, the residues of the part")
         for name in ("center_prior", "width_prior", "logit_prior"):
             mean, std = getattr(self, name)
-            if not (math.isfinite(mean) and std > 0): raise InputError(f"part, field '{name}'", (mean, std), "(mean, std) with std > 0")
+            if not (math.isfinite(mean) and std > 0):
+                raise InputError(f"part, field '{name}'", (mean, std), "(mean, std) with std > 0")
 
 def check_parts(parts, # parts to check
                 n_residues:int): # R
@@ -51,8 +53,11 @@ def check_parts(parts, # parts to check
     seen = {}
     for p, part in enumerate(parts):
         for i in part.residues:
-            if not 0 <= i < n_residues: raise InputError(f"part {p}", f"residue index {i}", f"0 to {n_residues - 1}")
-            if i in seen: raise InputError(f"part {p}", f"residue index {i}, which part {seen[i]} has too", "parts that do not overlap")
+            if not 0 <= i < n_residues:
+                raise InputError(f"part {p}", f"residue index {i}", f"0 to {n_residues - 1}")
+            if i in seen:
+                raise InputError(f"part {p}", f"residue index {i}, which part {seen[i]} has too",
+                                 "parts that do not overlap")
             seen[i] = p
 
 # %% ../nbs/12_segmentation.ipynb #355e606e
@@ -69,10 +74,14 @@ class Segmentation(nn.Module):
         self.n_residues, self.parts, self.tau = n_residues, tuple(parts), tau
         priors = [[(p.center_prior, p.width_prior, p.logit_prior)]*p.n_segments for p in self.parts]
         prior = torch.tensor([row for rows in priors for row in rows]).permute(2, 1, 0) # (mean|std, u|s|α, M)
-        self.register_buffer("prior_mean", prior[0].contiguous()); self.register_buffer("prior_std", prior[1].contiguous())
-        for p, part in enumerate(self.parts): self.register_buffer(f"residues_{p}", torch.tensor(part.residues), persistent=False) # on the module's device, not in its state
+        self.register_buffer("prior_mean", prior[0].contiguous())
+        self.register_buffer("prior_std", prior[1].contiguous())
+        for p, part in enumerate(self.parts):
+            # on the module's device, not in its state
+            self.register_buffer(f"residues_{p}", torch.tensor(part.residues), persistent=False)
         self.nu = nn.Parameter(self.prior_mean.clone()) # (3, M) posterior means of u, s, α
-        self.rho = nn.Parameter(positive_inverse(torch.full_like(self.prior_mean, posterior_std))) # posterior stds before ELU+1
+        # posterior stds before ELU+1
+        self.rho = nn.Parameter(positive_inverse(torch.full_like(self.prior_mean, posterior_std)))
 
     @property
     def n_segments(self): return self.nu.shape[1]
@@ -86,26 +95,31 @@ class Segmentation(nn.Module):
         "Membership from one posterior sample (`noise`), or from the posterior mean."
         usa = self.nu if noise is None else self.nu + self.beta*noise
         G = usa.new_zeros(*usa.shape[:-2], self.n_residues, self.n_segments)
-        for part, residues, columns in self.each_part(): G[..., residues, columns] = self.part_membership(part, usa[..., columns])
+        for part, residues, columns in self.each_part():
+            G[..., residues, columns] = self.part_membership(part, usa[..., columns])
         return G
 
     def each_part(self): # part, its residues, its columns
         "The parts, one after the other."
         first = 0
-        for p, part in enumerate(self.parts): yield part, getattr(self, f"residues_{p}"), slice(first, first := first + part.n_segments)
+        for p, part in enumerate(self.parts):
+            yield part, getattr(self, f"residues_{p}"), slice(first, first := first + part.n_segments)
 
     def part_membership(self, part, usa): # (..., 3, m) -> (..., r, m)
         share = len(part.residues)/part.n_segments
         centre = (torch.arange(part.n_segments, device=usa.device) + 0.5)*share - 0.5
         index = torch.arange(len(part.residues), device=usa.device, dtype=usa.dtype)
-        return membership(index, centre + share*usa[..., 0, :], share/2*positive(usa[..., 1, :]) + 1e-3, usa[..., 2, :], self.tau)
+        return membership(index, centre + share*usa[..., 0, :], share/2*positive(usa[..., 1, :]) + 1e-3,
+                          usa[..., 2, :], self.tau)
 
     def kl(self) -> Tensor: # scalar, nats
         "KL divergence of the posterior over all mixture parameters from their priors."
         return kl_normal(self.nu, self.beta, self.prior_mean, self.prior_std).sum()
 
     @torch.no_grad()
-    def place(self, labels:Tensor): # (R,) long, segment of each residue: stretches of each part, in any order, no segment in two places
+    def place(self,
+              # (R,) long, segment of each residue: stretches of each part, in any order, no segment in two places
+              labels:Tensor):
         "Set the posterior means so that the mixture is this division into intervals; the standard deviations stay."
         for part, residues, columns in self.each_part():
             usa = interval_mixture(labels[residues] - columns.start, part.n_segments)
@@ -126,9 +140,13 @@ def interval_mixture(labels:Tensor, # (r,) long, segments of a part from 0, each
     "The mixture that is a division into intervals."
     r, share = len(labels), len(labels)/n_segments
     name, length = torch.unique_consecutive(labels.cpu(), return_counts=True)
-    if len(name) != len(name.unique()) or not 0 <= int(name.min()) <= int(name.max()) < n_segments: raise InputError("division", f"stretches of segments {name.tolist()}", f"each of the segments 0 to {n_segments - 1} once at most", "A segment is one stretch of its part.")
+    if len(name) != len(name.unique()) or not 0 <= int(name.min()) <= int(name.max()) < n_segments:
+        raise InputError("division", f"stretches of segments {name.tolist()}",
+                         f"each of the segments 0 to {n_segments - 1} once at most",
+                         "A segment is one stretch of its part.")
     start, index, length = (torch.arange(n_segments) + 0.5)*share - 0.5, torch.arange(r).double(), length.double()
-    centre, width, alpha = start.double(), torch.full((n_segments,), share/2).double(), torch.full((n_segments,), -math.inf).double()
+    centre, width, alpha = (start.double(), torch.full((n_segments,), share/2).double(),
+                            torch.full((n_segments,), -math.inf).double())
     centre[name] = length.cumsum(0) - length/2 - 0.5
     width[name] = length/2*(share/length.max()).sqrt()
     alpha[name] = (length/share).log()
@@ -140,12 +158,15 @@ def interval_mixture(labels:Tensor, # (r,) long, segments of a part from 0, each
 def snap_borders(labels:Tensor, # (r,) long, segments in stretches
                  ends, # positions at which a chain begins
                 ) -> Tensor: # (r,)
-    "The same segments with borders at ends of chains: each end takes the nearest border within half a share, the nearest pairs first."
+    """The same segments with borders at ends of chains:
+    each end takes the nearest border within half a share, the nearest pairs first."""
     name, length = torch.unique_consecutive(labels.cpu(), return_counts=True)
     edges, share = length.cumsum(0)[:-1].tolist(), len(labels)/len(name)
     free, new = set(range(len(edges))), list(edges)
     for gap, k, end in sorted((abs(edge - end), k, end) for k, edge in enumerate(edges) for end in ends):
-        if gap <= share/2 and k in free and end not in new: new[k] = end; free.discard(k)
+        if gap <= share/2 and k in free and end not in new:
+            new[k] = end
+            free.discard(k)
     new = sorted(new)
     return torch.repeat_interleave(name, torch.tensor([b - a for a, b in zip([0, *new], [*new, len(labels)])]))
 

@@ -16,7 +16,9 @@ import numpy as np, pandas as pd
 from .core import InputError, printable, write_atomic
 
 # %% ../nbs/05_star.ipynb #31341809
-_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"} # byte order marks
+# byte order marks
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32",
+          b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 def text_lines(path, # a text file
                expected:str="a text file", # for errors
@@ -25,16 +27,21 @@ def text_lines(path, # a text file
     path = Path(path)
     if not path.is_file(): raise InputError(path, "no such file", expected)
     try: raw = path.read_bytes()
-    except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", expected) from None
+    except OSError as e:
+        raise InputError(path, f"a file that cannot be read ({e.strerror})", expected) from None
     mark = next((m for m in _MARKS if raw.startswith(m)), b"")
     line_of = lambda byte: 1 + len(re.findall(rb"\r\n|\r|\n", raw[:byte]))
     try: text = raw[len(mark):] if _MARKS.get(mark, "utf-8") == "utf-8" else raw.decode(_MARKS[mark]).encode()
-    except UnicodeDecodeError as e: raise InputError(path, f"byte {e.start}, which is no {_MARKS[mark].upper()} text", expected) from None
-    if (at := text.find(b"\0")) >= 0: raise InputError(f"{path}, line {line_of(at)}", f"a NUL byte (byte {at})", expected, "Save it as UTF-8, if it is text.")
+    except UnicodeDecodeError as e:
+        raise InputError(path, f"byte {e.start}, which is no {_MARKS[mark].upper()} text", expected) from None
+    if (at := text.find(b"\0")) >= 0:
+        raise InputError(f"{path}, line {line_of(at)}", f"a NUL byte (byte {at})", expected,
+                         "Save it as UTF-8, if it is text.")
     try: text.decode()
     except UnicodeDecodeError as e:
         byte = text[e.start:e.start + 1]
-        warnings.warn(f"{path}, line {line_of(e.start)}: byte 0x{byte[0]:02x} is not UTF-8; the file is read as Latin-1, where it is '{printable(byte.decode('latin-1'))}'")
+        warnings.warn(f"{path}, line {line_of(e.start)}: byte 0x{byte[0]:02x} is not UTF-8; "
+                      f"the file is read as Latin-1, where it is '{printable(byte.decode('latin-1'))}'")
         text = text.decode("latin-1").encode()
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
@@ -49,7 +56,9 @@ def line_words(line:bytes, # one line
     words = []
     for m in _WORD.finditer(line.rstrip()):
         if m[1]: break
-        if m[4] and m[4][:1] in b"\"'": raise InputError(where, f"a quote that is not closed: {printable(m[4].decode(), 40)}", "a quote at both ends of a word")
+        if m[4] and m[4][:1] in b"\"'":
+            raise InputError(where, f"a quote that is not closed: {printable(m[4].decode(), 40)}",
+                             "a quote at both ends of a word")
         words.append(m[4] if m[2] is None else m[3])
     return words
 
@@ -76,7 +85,8 @@ def is_name(label:str, # of a column
             words, # (n,) what stands in it
            ) -> bool:
     "Are these names, even if they look like numbers?"
-    return bool(re.search(r"^rln\w*(Name|File|Image)$|^cs_\w*path$", label)) or any(w[:1] == b"0" and w.isdigit() and len(w) > 1 for w in words)
+    return bool(re.search(r"^rln\w*(Name|File|Image)$|^cs_\w*path$", label)) or any(
+        w[:1] == b"0" and w.isdigit() and len(w) > 1 for w in words)
 
 @dataclass(frozen=True, eq=False)
 class StarBlock:
@@ -89,12 +99,14 @@ class StarBlock:
 
     def as_text(self) -> pd.DataFrame: # (n rows)
         "The table with every value as it is written."
-        return pd.DataFrame({c: pd.Series(column_text(self.table[c], self.written.get(c)), dtype="str") for c in self.table})
+        return pd.DataFrame({c: pd.Series(column_text(self.table[c], self.written.get(c)), dtype="str")
+                             for c in self.table})
 
     def take(self, rows) -> "StarBlock": # numbers of rows, in the order wanted
         "Some of the rows, numbers as they are written."
         rows = np.asarray(rows, int)
-        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), written={c: w[rows] for c, w in self.written.items()})
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True),
+                       written={c: w[rows] for c, w in self.written.items()})
 
 def make_block(name:str, # of the block
                columns:dict, # label -> (n,) words
@@ -104,7 +116,8 @@ def make_block(name:str, # of the block
     table, written = {}, {}
     for label, words in columns.items():
         numbers = None if re.search(r"^rln\w*(Name|File|Image)$", label) else word_numbers(words)
-        if numbers is None or (numbers.dtype.kind in "iu" and is_name(label, words.tolist())): table[label] = pd.Series([w.decode() for w in words.tolist()], dtype="str")
+        if numbers is None or (numbers.dtype.kind in "iu" and is_name(label, words.tolist())):
+            table[label] = pd.Series([w.decode() for w in words.tolist()], dtype="str")
         else: table[label], written[label] = numbers, words
     frame = pd.DataFrame(table)
     frame.attrs["list"] = not loop
@@ -117,13 +130,17 @@ def read_star_text(path, # .star file
     path, lines = Path(path), text_lines(path, "a .star file")
     heads = [k for k, line in enumerate(lines) if line.lstrip()[:5] == b"data_" and len(line_words(line)) == 1]
     for k in (k for k in range(heads[0] if heads else 0) if line_words(lines[k], f"{path}, line {k + 1}")):
-        warnings.warn(f"{path}, line {k + 1}: text before the first data block is not read"); break
+        warnings.warn(f"{path}, line {k + 1}: text before the first data block is not read")
+        break
     blocks, seen = [], {}
     for k, end in zip(heads, [*heads[1:], len(lines)]):
         name = line_words(lines[k])[0][5:].decode()
-        if name in seen: raise InputError(f"{path}, line {k + 1}", f"data_{name} again (line {seen[name]})", "each block once", "Other programs read one of them: give each its own name, or its own file.")
+        if name in seen:
+            raise InputError(f"{path}, line {k + 1}", f"data_{name} again (line {seen[name]})", "each block once",
+                             "Other programs read one of them: give each its own name, or its own file.")
         seen[name] = k + 1
-        if (block := _read_block(path, name, lines, k, end)) is not None: blocks.append(replace(block, line=k + 1))
+        if (block := _read_block(path, name, lines, k, end)) is not None:
+            blocks.append(replace(block, line=k + 1))
     return blocks
 
 def _read_block(path, name, lines, head, end): # lines head + 1 .. end belong to it; None if there is nothing
@@ -140,7 +157,10 @@ def _label(path, labels, line, k): # labels so far: label -> line
     label = line_words(line, f"{path}, line {k + 1}")[0][1:].decode()
     if label in labels:
         columns = f"columns {list(labels).index(label) + 1} and {len(labels) + 1}, "
-        raise InputError(f"{path}, line {k + 1}", f"the label {printable(label)} again ({columns}lines {labels[label]} and {k + 1})", "each label once", "Remove the column that is wrong.")
+        raise InputError(
+            f"{path}, line {k + 1}",
+            f"the label {printable(label)} again ({columns}lines {labels[label]} and {k + 1})",
+            "each label once", "Remove the column that is wrong.")
     labels[label] = k + 1
     return label
 
@@ -149,7 +169,9 @@ def _read_list(path, name, lines, k, end):
     labels, columns, start = {}, {}, k
     for k in range(start, end):
         if not (words := line_words(lines[k], f"{path}, line {k + 1}")): continue
-        if lines[k].lstrip()[:1] != b"_" or len(words) != 2: raise InputError(f"{path}, line {k + 1}", f"{len(words)} words", f"a label and its value, as in the lines of data_{name} above")
+        if lines[k].lstrip()[:1] != b"_" or len(words) != 2:
+            raise InputError(f"{path}, line {k + 1}", f"{len(words)} words",
+                             f"a label and its value, as in the lines of data_{name} above")
         columns[_label(path, labels, lines[k], k)] = word_array(words[1:])
     return make_block(name, columns, False)
 
@@ -159,7 +181,8 @@ def _read_loop(path, name, lines, k, end, chunk=8192):
     while k < end and (lines[k].lstrip()[:1] in (b"_", b"#", b"")): # labels, comments, empty lines
         if lines[k].lstrip()[:1] == b"_": _label(path, labels, lines[k], k)
         k += 1
-    if not labels: raise InputError(f"{path}, line {start}", f"a loop_ without labels in data_{name}", "labels, then rows")
+    if not labels:
+        raise InputError(f"{path}, line {start}", f"a loop_ without labels in data_{name}", "labels, then rows")
     parts, rows, blank, after, n = [[] for _ in labels], [], None, 0, len(labels)
     flush = lambda: [part.append(word_array(column)) for part, column in zip(parts, zip(*rows))]
     for k in range(k, end):
@@ -167,12 +190,22 @@ def _read_loop(path, name, lines, k, end, chunk=8192):
         if not words:
             blank = k + 1 if blank is None and not lines[k].strip() else blank
             continue
-        if len(words) != n: raise InputError(f"{path}, line {k + 1}", f"{len(words)} value{'s'*(len(words) != 1)}" if words != [b"loop_"] else "a second loop_", f"{n} values in data_{name}, one for each label")
-        rows.append(words); after += blank is not None
-        if len(rows) == chunk: flush(); rows = []
+        if len(words) != n:
+            raise InputError(
+                f"{path}, line {k + 1}",
+                f"{len(words)} value{'s'*(len(words) != 1)}" if words != [b"loop_"] else "a second loop_",
+                f"{n} values in data_{name}, one for each label")
+        rows.append(words)
+        after += blank is not None
+        if len(rows) == chunk:
+            flush()
+            rows = []
     flush()
-    if after: warnings.warn(f"{path}, line {blank}: an empty line within data_{name}; RELION stops there, the {after} rows after it are read here")
-    return make_block(name, {label: np.concatenate(part) if part else np.array([], "S1") for label, part in zip(labels, parts)})
+    if after:
+        warnings.warn(f"{path}, line {blank}: an empty line within data_{name}; "
+                      f"RELION stops there, the {after} rows after it are read here")
+    return make_block(name, {label: np.concatenate(part) if part else np.array([], "S1")
+                             for label, part in zip(labels, parts)})
 
 # %% ../nbs/05_star.ipynb #97e12a45
 _PLAIN = re.compile(r"""(?!["'#_]|data_|loop_)[^ \t\v\f\n\r\0]+""")
@@ -192,9 +225,13 @@ def column_text(column, # (n,) Series or array
                ) -> list[str]: # n
     "Values as text; those that are still what was written, as it was written."
     values = pd.Series(column).reset_index(drop=True)
-    if values.dtype.kind not in "iufb": return ["nan" if v is None or v is pd.NA or v != v else str(v) for v in values.tolist()]
-    if written is None or len(written) != len(values): return [f"{v:.12g}" if values.dtype.kind == "f" else str(v) for v in values.tolist()]
-    was = word_numbers(written); now = values.to_numpy(); same = (was == now) | ((was != was) & (now != now))
+    if values.dtype.kind not in "iufb":
+        return ["nan" if v is None or v is pd.NA or v != v else str(v) for v in values.tolist()]
+    if written is None or len(written) != len(values):
+        return [f"{v:.12g}" if values.dtype.kind == "f" else str(v) for v in values.tolist()]
+    was = word_numbers(written)
+    now = values.to_numpy()
+    same = (was == now) | ((was != was) & (now != now))
     return [w.decode() if s else f"{v:.12g}" for w, s, v in zip(written.tolist(), same, values.tolist())]
 
 def write_star_text(path, # .star file, written atomically
@@ -204,19 +241,26 @@ def write_star_text(path, # .star file, written atomically
     with write_atomic(path) as tmp, open(tmp, "wb") as f:
         put = lambda *lines: f.write("".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
         for b in blocks:
-            if not b.table.columns.is_unique: raise InputError(f"data_{b.name}", f"two columns {b.table.columns[b.table.columns.duplicated()][0]}", "each label once")
+            if not b.table.columns.is_unique:
+                raise InputError(f"data_{b.name}",
+                                 f"two columns {b.table.columns[b.table.columns.duplicated()][0]}", "each label once")
             for label in [f"data_{b.name}", *b.table]:
-                if re.search(r"[ \t\v\f\r\n]", label): raise InputError(f"data_{b.name}, column '{printable(label)}'", "a name with a space", "a name in one word")
+                if re.search(r"[ \t\v\f\r\n]", label):
+                    raise InputError(f"data_{b.name}, column '{printable(label)}'", "a name with a space",
+                                     "a name in one word")
             put("", f"data_{b.name}", "")
-            if not b.loop and len(b.table) == 1: put(*(f"_{c} {_column(b, c, slice(None))[0]}" for c in b.table), "")
+            if not b.loop and len(b.table) == 1:
+                put(*(f"_{c} {_column(b, c, slice(None))[0]}" for c in b.table), "")
             else:
                 put("loop_", *(f"_{c} #{k + 1}" for k, c in enumerate(b.table)))
-                for start in range(0, len(b.table), chunk): put(*map("\t".join, zip(*(_column(b, c, slice(start, start + chunk)) for c in b.table))))
+                for start in range(0, len(b.table), chunk):
+                    put(*map("\t".join, zip(*(_column(b, c, slice(start, start + chunk)) for c in b.table))))
                 put("")
 
 def _column(block, label, rows): # some rows of a column
     "As words."
     written = block.written.get(label)
     written = None if written is None or len(written) != len(block.table) else written[rows]
-    values = block.table[label].iloc[rows]; text = column_text(values, written)
+    values = block.table[label].iloc[rows]
+    text = column_text(values, written)
     return text if values.dtype.kind in "iufb" else [quoted(t, f"data_{block.name}, {label}") for t in text]

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ELEMENTS', 'ATOMIC_NUMBERS', 'RESIDUE_FORMULAS', 'ATOM_COLUMNS', 'WATERS', 'formula_counts', 'atomic_numbers',
-           'standard_residue', 'mean_electrons', 'read_atoms', 'one_conformation', 'nearest_residue', 'Structure',
-           'load_structure', 'total_electrons', 'load_frames', 'fits_pdb', 'save_structure', 'check_round_trip',
-           'bonded_pairs', 'select_residues', 'structure_from_beads', 'part_of_atom', 'scattering_parts', 'loose_parts',
-           'scattering_atoms']
+           'standard_residue', 'mean_electrons', 'elements_of', 'read_atoms', 'one_conformation', 'nearest_residue',
+           'Structure', 'build_structure', 'load_structure', 'total_electrons', 'load_frames', 'fits_pdb',
+           'save_structure', 'check_round_trip', 'bonded_pairs', 'select_residues', 'structure_from_beads',
+           'part_of_atom', 'scattering_parts', 'loose_parts', 'scattering_atoms']
 
 # %% ../nbs/02_structure.ipynb #ada6af55
 import gzip, io, re, warnings, zlib
@@ -28,14 +28,20 @@ from torch import Tensor
 from .core import InputError, nearest, printable, write_atomic
 
 # %% ../nbs/02_structure.ipynb #a0594563
-ELEMENTS = ("H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu "
-    "Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr").split()
+ELEMENTS = ("H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar "
+            "K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe "
+            "Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn "
+            "Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr").split()
 ATOMIC_NUMBERS = {e: z for z, e in enumerate(ELEMENTS, 1)} | {"D": 1}
 
 # composition of a residue inside its chain, neutral
-RESIDUE_FORMULAS = dict(ALA="C3H5NO", ARG="C6H12N4O", ASN="C4H6N2O2", ASP="C4H5NO3", CYS="C3H5NOS", GLN="C5H8N2O2", GLU="C5H7NO3", GLY="C2H3NO", HIS="C6H7N3O", ILE="C6H11NO",
-    LEU="C6H11NO", LYS="C6H12N2O", MET="C5H9NOS", PHE="C9H9NO", PRO="C5H7NO", SER="C3H5NO2", THR="C4H7NO2", TRP="C11H10N2O", TYR="C9H9NO2", VAL="C5H9NO", SEC="C3H5NOSe", PYL="C12H19N3O2",
-    A="C10H12N5O6P", C="C9H12N3O7P", G="C10H12N5O7P", U="C9H11N2O8P", DA="C10H12N5O5P", DC="C9H12N3O6P", DG="C10H12N5O6P", DT="C10H13N2O7P")
+RESIDUE_FORMULAS = dict(
+    ALA="C3H5NO", ARG="C6H12N4O", ASN="C4H6N2O2", ASP="C4H5NO3", CYS="C3H5NOS", GLN="C5H8N2O2", GLU="C5H7NO3",
+    GLY="C2H3NO", HIS="C6H7N3O", ILE="C6H11NO", LEU="C6H11NO", LYS="C6H12N2O", MET="C5H9NOS", PHE="C9H9NO",
+    PRO="C5H7NO", SER="C3H5NO2", THR="C4H7NO2", TRP="C11H10N2O", TYR="C9H9NO2", VAL="C5H9NO",
+    SEC="C3H5NOSe", PYL="C12H19N3O2",
+    A="C10H12N5O6P", C="C9H12N3O7P", G="C10H12N5O7P", U="C9H11N2O8P",
+    DA="C10H12N5O5P", DC="C9H12N3O6P", DG="C10H12N5O6P", DT="C10H13N2O7P")
 
 # %% ../nbs/02_structure.ipynb #03e5b3bf
 def formula_counts(formula:str) -> dict: # element -> count
@@ -49,18 +55,25 @@ def atomic_numbers(elements, # (A,) element symbols, any case
     return np.array([ATOMIC_NUMBERS.get(s.capitalize(), 0) for s in symbols], dtype=np.float32)[inverse]
 
 # %% ../nbs/02_structure.ipynb #6e12d72b
-_PROTONATION = {"HIS": "HSD HSE HSP HID HIE HIP HISD HISE HISH HIS1 HIS2 HISA HISB HDE", "CYS": "CYX CYM CYS2 CYSH CYN CYS1", "ASP": "ASH ASPP ASPH ASPN", "GLU": "GLH GLUP GLUH GLUN", "LYS": "LYN LSN LYSH LYP LYSN",
-    "ARG": "ARN ARGN", "TYR": "TYM TYN", "SER": "SERD", "A": "ADE RA ADN", "C": "CYT RC CYTN", "G": "GUA RG GUN", "U": "URA RU", "DT": "THY T"}
-_PARENT = {alias: parent for parent, aliases in _PROTONATION.items() for alias in aliases.split()} | {name: name for name in RESIDUE_FORMULAS}
-_MODIFIED = {name.strip(): protein_letters_1to3[letter].upper() for name, letter in protein_letters_3to1_extended.items()}
+_PROTONATION = {
+    "HIS": "HSD HSE HSP HID HIE HIP HISD HISE HISH HIS1 HIS2 HISA HISB HDE", "CYS": "CYX CYM CYS2 CYSH CYN CYS1",
+    "ASP": "ASH ASPP ASPH ASPN", "GLU": "GLH GLUP GLUH GLUN", "LYS": "LYN LSN LYSH LYP LYSN",
+    "ARG": "ARN ARGN", "TYR": "TYM TYN", "SER": "SERD",
+    "A": "ADE RA ADN", "C": "CYT RC CYTN", "G": "GUA RG GUN", "U": "URA RU", "DT": "THY T"}
+_PARENT = ({alias: parent for parent, aliases in _PROTONATION.items() for alias in aliases.split()}
+           | {name: name for name in RESIDUE_FORMULAS})
+_MODIFIED = {name.strip(): protein_letters_1to3[letter].upper()
+             for name, letter in protein_letters_3to1_extended.items()}
 _MODIFIED |= {name.strip(): "DT" if letter == "T" else letter for name, letter in nucleic_letters_3to1_extended.items()}
 
 def standard_residue(name:str, # residue name as written
                     ) -> str|None: # key of `RESIDUE_FORMULAS`, or None
-    "The standard residue with the same heavy atoms: protonation states and the 5′/3′, N-/C-terminal names of force fields included."
+    """The standard residue with the same heavy atoms:
+    protonation states and the 5′/3′, N-/C-terminal names of force fields included."""
     name = name.strip().upper()
     if name in _PARENT: return _PARENT[name]
-    if name[-1:] in ("3", "5", "N") and name[:-1] in _PARENT and len(_PARENT[name[:-1]]) < 3: return _PARENT[name[:-1]] # DA5, RG3
+    if name[-1:] in ("3", "5", "N") and name[:-1] in _PARENT and len(_PARENT[name[:-1]]) < 3:
+        return _PARENT[name[:-1]] # DA5, RG3
     return _PARENT.get(name[1:]) if len(name) == 4 and name[0] in "NC" else None # NALA, CGLY
 
 def mean_electrons(name:str, # residue name as written
@@ -69,17 +82,21 @@ def mean_electrons(name:str, # residue name as written
     "Average number of electrons per non-hydrogen atom of a residue: the amplitude $A_a$ of eq. 1."
     parent, Z = standard_residue(name), atomic_numbers(elements)
     heavy = Z[Z > 1]
-    if parent is None and name in _MODIFIED and len(heavy) < _heavy_count(_MODIFIED[name]): parent = _MODIFIED[name] # incomplete: take what it derives from
+    if parent is None and name in _MODIFIED and len(heavy) < _heavy_count(_MODIFIED[name]):
+        parent = _MODIFIED[name] # incomplete: take what it derives from
     if parent is None: return float(heavy.mean()) if len(heavy) else 6.
     counts = formula_counts(RESIDUE_FORMULAS[parent])
     return sum(n*ATOMIC_NUMBERS[e] for e, n in counts.items() if e != "H") / _heavy_count(parent)
 
-def _heavy_count(parent): return sum(n for e, n in formula_counts(RESIDUE_FORMULAS[parent]).items() if e != "H")
+def _heavy_count(parent):
+    return sum(n for e, n in formula_counts(RESIDUE_FORMULAS[parent]).items() if e != "H")
 
 # %% ../nbs/02_structure.ipynb #b3d48bbf
-ATOM_COLUMNS = "name element altloc chain segment residue_number insertion_code residue_name hetero occupancy b_factor charge".split()
+ATOM_COLUMNS = ("name element altloc chain segment residue_number insertion_code residue_name "
+                "hetero occupancy b_factor charge").split()
 
-_ATOM_RECORD = re.compile(r"(?i)ATOM[ \d*]{2}|HETAT[M\d*]") # a serial number of six digits takes the last letter's place
+# a serial number of six digits takes the last letter's place
+_ATOM_RECORD = re.compile(r"(?i)ATOM[ \d*]{2}|HETAT[M\d*]")
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
 _RECORDS = frozenset("""HEADER OBSLTE TITLE SPLIT SPLT CAVEAT COMPND SOURCE KEYWDS EXPDTA NUMMDL MDLTYP AUTHOR REVDAT SPRSDE JRNL REMARK DBREF
@@ -90,7 +107,8 @@ def _plural(n, word):
     first, *rest = word.split(" ", 1)
     return " ".join([str(n), first + ("" if n == 1 else "s"), *rest])
 
-def _listed(names, most=8): return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names, most=8):
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 def _warn(path, message):
     "Say it now, and give it back for the notes."
@@ -102,26 +120,34 @@ def _digits(text): return text.isascii() and text.strip().isdigit()
 def _has_dots(line, k=0): return line[34 + k:35 + k] == line[42 + k:43 + k] == line[50 + k:51 + k] == "."
 
 def _in_columns(line):
-    "A line with its columns in place, and its residue number: numbers with too many digits push what follows to the right."
+    """A line with its columns in place, and its residue number:
+    numbers with too many digits push what follows to the right."""
     pushed = next((k for k in range(4) if _has_dots(line, k)), 0)
     serial = min(pushed, max(0, len(re.match(r"\s*\d*", line[6:])[0]) - 5))
     back, more = line[:6] + line[6 + serial:], pushed - serial
-    if more and not _WHOLE.fullmatch(back[22:26 + more]): return line, line[22:26] # pushed by something else: the coordinates will not read
-    if not more and len(back[22:27].strip()) == 5 and _digits(back[22:27]): return back[:26] + " " + back[27:], back[22:27] # the code's column, too
+    if more and not _WHOLE.fullmatch(back[22:26 + more]):
+        return line, line[22:26] # pushed by something else: the coordinates will not read
+    if not more and len(back[22:27].strip()) == 5 and _digits(back[22:27]):
+        return back[:26] + " " + back[27:], back[22:27] # the code's column, too
     return back[:26] + back[26 + more:], back[22:26 + more]
 
 def _position(line, where):
     "Coordinates of a line; numbers that do not stand in their columns are refused, never cut."
     fields = line[30:38], line[38:46], line[46:54]
-    if len(line) < 54: raise InputError(where, f"an ATOM line of {len(line)} characters", "at least 54: the coordinates are in columns 31 to 54")
-    whole = _has_dots(line) and _digits(line[51:54]) or line[27:54].split() == [f.strip() for f in fields] and line[54:55] in ("", " ")
+    if len(line) < 54:
+        raise InputError(where, f"an ATOM line of {len(line)} characters",
+                         "at least 54: the coordinates are in columns 31 to 54")
+    whole = (_has_dots(line) and _digits(line[51:54])
+             or line[27:54].split() == [f.strip() for f in fields] and line[54:55] in ("", " "))
     if whole and all(map(_NUMBER.fullmatch, fields)): return tuple(map(float, fields))
     raise InputError(where, f"'{line[30:54]}' as coordinates", "three numbers in columns 31 to 54")
 
-def _pdb_records(text, path): # atom lines as (line number, columns, residue number, model, block); notes on other lines; are there MODEL records?
+# -> atom lines as (line number, columns, residue number, model, block); notes on other lines; are there MODEL records?
+def _pdb_records(text, path):
     "The lines of a PDB file. ENDMDL and END close a model, TER a block."
     atoms, unknown, alike, frames, closed, model, block = [], [], [], False, False, 0, 0
-    like_atom = lambda line, record: record.startswith(("ATOM", "HETAT")) or any(_has_dots(line, k) for k in range(-3, 4))
+    like_atom = lambda line, record: (record.startswith(("ATOM", "HETAT"))
+                                      or any(_has_dots(line, k) for k in range(-3, 4)))
     for n, line in enumerate(text.split("\n"), 1):
         if _ATOM_RECORD.match(line[:6].ljust(6)):
             model, closed = model + (closed and len(atoms) > 0), False
@@ -130,10 +156,13 @@ def _pdb_records(text, path): # atom lines as (line number, columns, residue num
         record = (line[:6].upper().split() or [""])[0]
         if record in ("TER", "MODEL", "ENDMDL", "END"):
             block, closed, frames = block + 1, closed or record != "TER", frames or record in ("MODEL", "ENDMDL")
-        elif record and record not in _RECORDS: (alike if like_atom(line, record) else unknown).append((n, record))
+        elif record and record not in _RECORDS:
+            (alike if like_atom(line, record) else unknown).append((n, record))
     named = lambda lines: _listed([f"line {n} '{r}'" for n, r in lines], 3)
-    notes = [_warn(path, f"{_plural(len(alike), 'line')} with coordinates not used, as no record ATOM or HETATM: {named(alike)}")] if alike else []
-    if unknown: notes.append(f"{_plural(len(unknown), 'line')} of no known record not used: {named(unknown)}")
+    notes = [_warn(path, f"{_plural(len(alike), 'line')} with coordinates not used, as no record ATOM or HETATM: "
+                         f"{named(alike)}")] if alike else []
+    if unknown:
+        notes.append(f"{_plural(len(unknown), 'line')} of no known record not used: {named(unknown)}")
     return atoms, notes, frames
 
 # %% ../nbs/02_structure.ipynb #e5cc0ba5
@@ -141,7 +170,9 @@ WATERS = set("HOH WAT DOD H2O TIP TIP3 TIP4 TIP5 TP3 TIP3P SOL SPC SPCE OH2 T3P 
 
 def _two_letters(residues, # columns 18 to 22 of one residue after the other
                 ) -> bool:
-    "Does column 21 belong to the chain, or is it the fourth letter of a residue's name? The file's own residues decide."
+    """Does column 21 belong to the chain, or is it the fourth letter of a residue's name?
+
+    The file's own residues decide."""
     def vote(f): # 2: certainly the chain's letter, 1: probably
         if f[3:4] == " " or f[4:5].strip() == "" or not standard_residue(f[:3]): return 0
         return 2 if " " in f[:3] else int(not standard_residue(f[:4]) and f[:4] not in WATERS)
@@ -154,7 +185,8 @@ def _names_and_chains(fields, # columns 18 to 22 of every atom line
     "Residue names of three or four letters, chains of one or two."
     starts = [f for i, f in enumerate(fields) if i == 0 or f != fields[i - 1] or numbers[i] != numbers[i - 1]]
     two = _two_letters(starts)
-    split = {f: (f[:3].strip(), f[3:].strip()) if two and f[4:].strip() else (f[:4].strip(), f[4:].strip()) for f in set(fields)}
+    split = {f: (f[:3].strip(), f[3:].strip()) if two and f[4:].strip() else (f[:4].strip(), f[4:].strip())
+             for f in set(fields)}
     notes = ["column 21 read as the first letter of the chain's name"]*any(len(c) == 2 for _, c in split.values())
     return [split[f][0] for f in fields], [split[f][1] for f in fields], notes
 
@@ -164,15 +196,19 @@ def _hybrid36(text):
     return int(text, 36) + (10_000 - 10*36**3 if text[0].isupper() else 10_000 + 16*36**3)
 
 class _Counter:
-    "Reads the residue numbers of a chain one after the other; what a text beyond 9999 means depends on the number before it."
+    """Reads the residue numbers of a chain one after the other;
+    what a text beyond 9999 means depends on the number before it."""
     def __init__(self): self.last, self.base, self.hexadecimal = None, 0, False
     def read(self, text):
         "The number of another residue; None if the text is none."
-        follows = lambda v: self.last is not None and self.last >= 9999 and (v in (self.last, self.last + 1) or self.hexadecimal and v > self.last)
-        if len(text) == 4 and re.fullmatch("(?i)[0-9a-f]+", text) and (follows(int(text, 16)) or re.match(r"\d.*[a-fA-F]", text)):
+        follows = lambda v: (self.last is not None and self.last >= 9999
+                             and (v in (self.last, self.last + 1) or self.hexadecimal and v > self.last))
+        if (len(text) == 4 and re.fullmatch("(?i)[0-9a-f]+", text)
+                and (follows(int(text, 16)) or re.match(r"\d.*[a-fA-F]", text))):
             self.last, self.hexadecimal = int(text, 16), True
         elif re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
-            if self.last is not None and self.last % 10_000 == 9999 and text in ("0", "1"): self.base += 10_000 # began again
+            if self.last is not None and self.last % 10_000 == 9999 and text in ("0", "1"):
+                self.base += 10_000 # began again
             self.last = self.base + int(text)
         elif re.fullmatch("[A-Z][0-9A-Z]{3}|[a-z][0-9a-z]{3}", text): self.last = _hybrid36(text)
         elif text.strip("*") == "": self.last = 1 if self.last is None else self.last + 1
@@ -185,16 +221,22 @@ def _residue_numbers(texts, # (A,) as written
                      parts, # (A,) chain, block and model: counting starts again where they change
                      where, # of an atom, for errors
                     ): # (A,) numbers, and how many were missing
-    "Residue numbers: plain, pushed beyond their columns, hybrid-36, hexadecimal, begun again after 9999; where there is none, residues are counted."
-    if all(re.fullmatch(r"\s*-?\d{1,9}\s*", t, re.ASCII) and t.strip() != "9999" for t in set(texts)): return [int(t) for t in texts], 0
+    """Residue numbers: plain, pushed beyond their columns, hybrid-36, hexadecimal, begun again after 9999;
+    where there is none, residues are counted."""
+    if all(re.fullmatch(r"\s*-?\d{1,9}\s*", t, re.ASCII) and t.strip() != "9999" for t in set(texts)):
+        return [int(t) for t in texts], 0
     out, missing, before, seen, counter = [], 0, None, set(), None
     for i, text in enumerate(map(str.strip, texts)):
         if before is None or parts[i] != before[0]: counter, seen, before = _Counter(), set(), None
         absent, here = text.strip("*") == "", (parts[i], text, residues[i])
         if here != before or absent and atoms[i] in seen:
             seen = set()
-            if counter.read(text) is None: raise InputError(where(i), f"residue number '{text}'", "a number; beyond 9999 hybrid-36 or hexadecimal")
-        seen.add(atoms[i]); out.append(counter.last); missing += absent; before = here
+            if counter.read(text) is None:
+                raise InputError(where(i), f"residue number '{text}'", "a number; beyond 9999 hybrid-36 or hexadecimal")
+        seen.add(atoms[i])
+        out.append(counter.last)
+        missing += absent
+        before = here
     return out, missing
 
 # %% ../nbs/02_structure.ipynb #bf8546ac
@@ -208,7 +250,9 @@ def _whole_segments(segment, # (A,) as written
                     parts, # (A,) model and block
                     residue, # (A,) number, insertion code and name of the residue
                    ): # (A,) segment names, and what there is to say
-    "A segment does not begin inside of a residue. Where it does, its names are dropped if the chain has one; else each residue gets its first."
+    """A segment does not begin inside of a residue.
+
+    Where it does, its names are dropped if the chain has one; else each residue gets its first."""
     segment, part = np.asarray(segment, object), _changes(chain, parts)
     run = _changes(part, residue)
     inside = (run[1:] == run[:-1]) & (segment[1:] != segment[:-1])
@@ -217,8 +261,11 @@ def _whole_segments(segment, # (A,) as written
         names = [s for s in dict.fromkeys(segment[rows]) if s]
         if chain[rows[0]]: segment[rows] = ""
         elif len(names) == 1: segment[rows] = names[0]
-        else: segment[rows] = pd.Series(segment[rows]).where(lambda s: s != "").groupby(run[rows]).transform("first").fillna("").to_numpy(object)
-    return segment, [f"segment names that change inside of residues not used: {int(inside.sum())} changes"] if inside.any() else []
+        else:
+            segment[rows] = (pd.Series(segment[rows]).where(lambda s: s != "").groupby(run[rows])
+                             .transform("first").fillna("").to_numpy(object))
+    return segment, ([f"segment names that change inside of residues not used: {int(inside.sum())} changes"]
+                     if inside.any() else [])
 
 # %% ../nbs/02_structure.ipynb #23f8a4cf
 def _charge(text):
@@ -231,7 +278,8 @@ def _numbers_or(texts, # as written
                 what:str, # for errors and warnings
                 path, where):
     "Occupancies or B-factors. Stars, nan and numbers beyond all bounds are said and not used; other text is refused."
-    known, odd = {t: default if t.strip() in ("", "?", ".") else float(t) if _NUMBER.fullmatch(t) else np.nan for t in set(texts)}, []
+    known, odd = {t: default if t.strip() in ("", "?", ".") else float(t) if _NUMBER.fullmatch(t) else np.nan
+                  for t in set(texts)}, []
     for i, t in enumerate(texts) if not all(abs(v) < 1e6 for v in known.values()) else ():
         if abs(known[t]) < 1e6: continue
         if np.isnan(known[t]) and not re.fullmatch(r"(?i)\s*(\*+|[-+]?(nan|inf(inity)?))\s*", t):
@@ -240,7 +288,8 @@ def _numbers_or(texts, # as written
     values = [known[t] if abs(known[t]) < 1e6 else default for t in texts]
     if not odd: return values, []
     first = f"{where(odd[0])}, '{texts[odd[0]].strip()}'".removeprefix(f"{path}, ")
-    return values, [_warn(path, f"{_plural(len(odd), 'atom')} with no number as {what}, taken as {default:g}: the first is {first}")]
+    return values, [_warn(path, f"{_plural(len(odd), 'atom')} with no number as {what}, taken as {default:g}: "
+                                f"the first is {first}")]
 
 def _read_pdb(text, path):
     "Rows of a PDB file's atoms, and what there is to say about its lines."
@@ -252,17 +301,23 @@ def _read_pdb(text, path):
     fullname, altloc, insertion_code, written = [l[12:16] for l in lines], of(16, 17), of(26, 27), of(72, 76)
     names, chains, said = _names_and_chains([l[17:22] for l in lines], texts)
     parts = list(zip(chains, model, block))
-    numbers, missing = _residue_numbers(texts, list(zip(names, insertion_code)), list(zip(fullname, altloc)), parts, where)
-    notes += said + ([_warn(path, f"{_plural(missing, 'atom')} without a residue number: residues counted on")] if missing else [])
-    segments, said = _whole_segments(written, chains, list(zip(model, block)), list(zip(numbers, insertion_code, names)))
+    numbers, missing = _residue_numbers(
+        texts, list(zip(names, insertion_code)), list(zip(fullname, altloc)), parts, where)
+    notes += said + ([_warn(path, f"{_plural(missing, 'atom')} without a residue number: residues counted on")]
+                     if missing else [])
+    segments, said = _whole_segments(
+        written, chains, list(zip(model, block)), list(zip(numbers, insertion_code, names)))
     occupancy, few = _numbers_or([l[54:60] for l in lines], 1., "occupancy", path, where)
     b_factor, fewer = _numbers_or([l[60:66] for l in lines], 0., "B-factor", path, where)
-    chain, hetero, charge = [c or s for c, s in zip(chains, segments)], [l[:1] in "Hh" for l in lines], [_charge(l[78:80]) for l in lines]
-    table = pd.DataFrame(dict(name=fullname, element=of(76, 78), altloc=altloc, chain=chain, segment=segments, residue_number=numbers,
-        insertion_code=insertion_code, residue_name=names, hetero=hetero, occupancy=occupancy, b_factor=b_factor, charge=charge))
+    chain, hetero, charge = ([c or s for c, s in zip(chains, segments)], [l[:1] in "Hh" for l in lines],
+                             [_charge(l[78:80]) for l in lines])
+    table = pd.DataFrame(dict(
+        name=fullname, element=of(76, 78), altloc=altloc, chain=chain, segment=segments, residue_number=numbers,
+        insertion_code=insertion_code, residue_name=names, hetero=hetero, occupancy=occupancy, b_factor=b_factor,
+        charge=charge))
     table["model"], table["block"] = model, block
     table[list("xyz")] = [_position(l, where(i)) for i, l in enumerate(lines)]
-    table["element"] = _elements(table)
+    table["element"] = elements_of(table)
     table["name"] = table.name.str.strip()
     if not frames: said = said + _join_parts(table, "parts that END separates")
     return table, [*notes, *said, *few, *fewer]
@@ -270,9 +325,11 @@ def _read_pdb(text, path):
 _ATOM_IDENTITY = ["name", "altloc", "chain", "segment", "residue_number", "insertion_code", "residue_name"]
 
 def _join_parts(table, what):
-    "Parts without an atom in common are one model (files put one after the other); with the same atoms they are frames, and stay apart."
+    """Parts without an atom in common are one model (files put one after the other);
+    with the same atoms they are frames, and stay apart."""
     n = table.model.nunique()
-    if n < 2 or table.drop_duplicates(["model", *_ATOM_IDENTITY]).duplicated(_ATOM_IDENTITY).any(): return []
+    if n < 2 or table.drop_duplicates(["model", *_ATOM_IDENTITY]).duplicated(_ATOM_IDENTITY).any():
+        return []
     table["model"] = 0
     return [f"{n} {what}, without a common atom, read as one model"]
 
@@ -280,13 +337,15 @@ def _join_parts(table, what):
 _IONS = dict(POT="K", SOD="Na", CLA="Cl", CAL="Ca", CES="Cs", LIT="Li", RUB="Rb", ZN2="Zn") # CHARMM's names
 _ORGANIC = frozenset("H D C N O P S Se".split())
 
-def _elements(table):
-    "Element of each atom: as written, else from the first letter in a standard residue (which holds no calcium), else Biopython's guess."
+def elements_of(table):
+    """Element of each atom: as written, else from the first letter in a standard residue (which holds no calcium),
+    else Biopython's guess."""
     def one(written, fullname, residue):
         written, standard = written.strip().capitalize(), standard_residue(residue)
         if written in (_ORGANIC if standard else ATOMIC_NUMBERS): return written
         if residue in _IONS: return _IONS[residue]
-        if standard: return "Se" if fullname.strip() == "SE" else fullname.strip().lstrip("0123456789")[:1].upper()
+        if standard:
+            return "Se" if fullname.strip() == "SE" else fullname.strip().lstrip("0123456789")[:1].upper()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Atom(fullname.strip(), np.zeros(3), 0., 1., " ", fullname, 0, written).element.capitalize()
@@ -310,17 +369,22 @@ def _read_cif(text, path):
     if not blocks: raise InputError(path, "no line that begins with data_", "an mmCIF file")
     with_atoms = [b for b in blocks if re.search(r"(?i)_atom_site\.", b[1])]
     if not with_atoms: raise InputError(path, "no _atom_site.Cartn_x", "an mmCIF file with atoms")
-    notes = [_warn(path, "spheres (_ihm_sphere_obj_site) not used")] if re.search(r"(?i)_ihm_sphere_obj_site\.", text) else []
+    notes = ([_warn(path, "spheres (_ihm_sphere_obj_site) not used")]
+             if re.search(r"(?i)_ihm_sphere_obj_site\.", text) else [])
     others = [b[0] for b in blocks if b not in with_atoms]
-    if others: notes.append(f"{_plural(len(others), 'data block')} without atoms not used: {_listed(others)}")
+    if others:
+        notes.append(f"{_plural(len(others), 'data block')} without atoms not used: {_listed(others)}")
     tables = []
     for k, (name, body) in enumerate(with_atoms):
         table, said = _atom_site(body, path if len(with_atoms) == 1 else f"{path}, data_{name}")
-        tables.append(table.assign(block=k)); notes += said
+        tables.append(table.assign(block=k))
+        notes += said
     for earlier, later in zip(tables, tables[1:]): later["model"] += earlier.model.max() + 1
     table = pd.concat(tables, ignore_index=True)
-    if len(tables) > 1 and all(t.model.nunique() == 1 for t in tables): notes += _join_parts(table, "data blocks with atoms")
-    if len(tables) > 1 and table.model.nunique() > 1: notes.append(f"data blocks with atoms: {_listed([b for b, _ in with_atoms])}")
+    if len(tables) > 1 and all(t.model.nunique() == 1 for t in tables):
+        notes += _join_parts(table, "data blocks with atoms")
+    if len(tables) > 1 and table.model.nunique() > 1:
+        notes.append(f"data blocks with atoms: {_listed([b for b, _ in with_atoms])}")
     return table, notes
 
 def _atom_site(text, path):
@@ -341,31 +405,41 @@ def _atom_site(text, path):
     model, chain, label = column("pdbx_PDB_model_num"), column("auth_asym_id", "label_asym_id"), column("label_asym_id")
     name, residue = column("label_atom_id", "auth_atom_id"), column("label_comp_id", "auth_comp_id")
     altloc, code, written = column("label_alt_id"), column("pdbx_PDB_ins_code"), column("auth_seq_id", "label_seq_id")
-    numbers, lost = _residue_numbers(written, list(zip(residue, code, label)), list(zip(name, altloc)), list(zip(chain, model)), where)
+    numbers, lost = _residue_numbers(
+        written, list(zip(residue, code, label)), list(zip(name, altloc)), list(zip(chain, model)), where)
     notes = [_warn(path, f"{_plural(lost, 'atom')} without a residue number: residues counted on")] if lost else []
     segment, said = _whole_segments(label, chain, model, list(zip(numbers, code, residue)))
     occupancy, few = _numbers_or(column("occupancy"), 1., "occupancy", path, where)
     b_factor, fewer = _numbers_or(column("B_iso_or_equiv"), 0., "B-factor", path, where)
     charge, least = _numbers_or(column("pdbx_formal_charge"), 0., "charge", path, where)
-    hetero, frame = [g.upper() == "HETATM" for g in column("group_PDB")], pd.factorize(pd.Series(model, dtype=object))[0]
-    table = pd.DataFrame(dict(name=name, element=column("type_symbol"), altloc=altloc, chain=chain, segment=segment, residue_number=numbers,
-        insertion_code=code, residue_name=residue, hetero=hetero, occupancy=occupancy, b_factor=b_factor, charge=np.rint(charge).astype(int), model=frame, block=0))
+    hetero, frame = ([g.upper() == "HETATM" for g in column("group_PDB")],
+                     pd.factorize(pd.Series(model, dtype=object))[0])
+    table = pd.DataFrame(dict(
+        name=name, element=column("type_symbol"), altloc=altloc, chain=chain, segment=segment, residue_number=numbers,
+        insertion_code=code, residue_name=residue, hetero=hetero, occupancy=occupancy, b_factor=b_factor,
+        charge=np.rint(charge).astype(int), model=frame, block=0))
     for c in "xyz":
         plain = [re.sub(r"\(\d+\)$", "", v) for v in column(f"Cartn_{c}")] # without the standard uncertainty
         bad = next((i for i, v in enumerate(plain) if not _NUMBER.fullmatch(v)), None)
-        if bad is not None: raise InputError(where(bad), f"'{plain[bad]}' as {c}: a coordinate that is missing or not finite", "a number, Å")
+        if bad is not None:
+            raise InputError(where(bad), f"'{plain[bad]}' as {c}: a coordinate that is missing or not finite",
+                             "a number, Å")
         table[c] = [float(v) for v in plain]
-    table["element"] = _elements(table)
+    table["element"] = elements_of(table)
     return table, [*notes, *said, *few, *fewer, *least]
 
 # %% ../nbs/02_structure.ipynb #71af31a5
-_READERS = {".pdb": ("PDB", _read_pdb), ".ent": ("PDB", _read_pdb), ".cif": ("mmCIF", _read_cif), ".mmcif": ("mmCIF", _read_cif)}
-_LARGEST, _RATIO = 2_000_000_000, 100 # bytes, and unpacked over packed beyond 256 MB; the model of a virus stays far below both
+_READERS = {".pdb": ("PDB", _read_pdb), ".ent": ("PDB", _read_pdb),
+            ".cif": ("mmCIF", _read_cif), ".mmcif": ("mmCIF", _read_cif)}
+# bytes, and unpacked over packed beyond 256 MB; the model of a virus stays far below both
+_LARGEST, _RATIO = 2_000_000_000, 100
 
 def _extension(path):
     "'.pdb', '.ent', '.cif' or '.mmcif' of `path`, seen through '.gz'."
     suffix = Path(Path(path).name.lower().removesuffix(".gz")).suffix
-    if suffix not in _READERS: raise InputError(path, f"the extension '{Path(path).suffix}'", "a structure file: .pdb, .ent, .cif or .mmcif, or one of these with .gz")
+    if suffix not in _READERS:
+        raise InputError(path, f"the extension '{Path(path).suffix}'",
+                         "a structure file: .pdb, .ent, .cif or .mmcif, or one of these with .gz")
     return suffix
 
 def _read_bytes(path, most):
@@ -375,9 +449,12 @@ def _read_bytes(path, most):
     if packed or size <= most:
         data, n = [], 0
         with (gzip.open if packed else open)(path, "rb") as f: # piece by piece: one `read` would set aside the bound
-            while n <= most and (piece := f.read(1 << 20)): data.append(piece); n += len(piece)
+            while n <= most and (piece := f.read(1 << 20)):
+                data.append(piece)
+                n += len(piece)
         if n <= most: return b"".join(data)
-    raise InputError(path, f"more than {most/1e6:.4g} MB" + (f", packed into {size/1e6:.2g}" if packed else ""), "a structure file")
+    raise InputError(path, f"more than {most/1e6:.4g} MB" + (f", packed into {size/1e6:.2g}" if packed else ""),
+                     "a structure file")
 
 def _decode(data):
     "Text: UTF-8, or UTF-16 that says so, or else Latin-1, in which every byte is a letter. Lines end in line feeds."
@@ -390,10 +467,14 @@ def _lines(text): return text.replace("\r\n", "\n").replace("\r", "\n")
 def _read_text(path, most:int=_LARGEST): # bytes
     "Text of a file, unpacked if its name ends in .gz."
     path = Path(path)
-    if not path.is_file(): raise InputError(path, "a folder" if path.is_dir() else "no such file", "a structure file (.pdb, .cif, either with .gz)")
+    if not path.is_file():
+        raise InputError(path, "a folder" if path.is_dir() else "no such file",
+                         "a structure file (.pdb, .cif, either with .gz)")
     try: text = _decode(_read_bytes(path, most))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise InputError(path, f"bytes that do not unpack ({e})", "a file packed by gzip") from None
-    except OSError as e: raise InputError(path, f"a file that cannot be read ({e.strerror})", "a structure file") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
+        raise InputError(path, f"bytes that do not unpack ({e})", "a file packed by gzip") from None
+    except OSError as e:
+        raise InputError(path, f"a file that cannot be read ({e.strerror})", "a structure file") from None
     if "\0" not in text: return text
     line = text.count("\n", 0, text.index("\0")) + 1
     raise InputError(f"{path}, line {line}", "a zero byte", "text", "The file is damaged, or of another kind.")
@@ -404,7 +485,9 @@ def _check_atoms(table, path):
     "Refuse positions that no molecule has, and names that no format can hold."
     xyz = table[list("xyz")].to_numpy(float)
     far = np.flatnonzero(~(np.abs(xyz) <= _FARTHEST).all(1))
-    if len(far): raise InputError(f"{path}, atom {far[0] + 1}", f"a coordinate of {np.abs(xyz[far[0]]).max():.3g} Å", f"at most {_FARTHEST:.0e} Å")
+    if len(far):
+        raise InputError(f"{path}, atom {far[0] + 1}", f"a coordinate of {np.abs(xyz[far[0]]).max():.3g} Å",
+                         f"at most {_FARTHEST:.0e} Å")
     for c in ("name", "altloc", "chain", "segment", "insertion_code", "residue_name"):
         for odd in [v for v in table[c].unique() if not v.isprintable()]:
             atom = (table[c] == odd).to_numpy().argmax() + 1
@@ -416,27 +499,32 @@ def _read(path):
     text = _read_text(path)
     if not text.strip(): raise InputError(path, "an empty file", f"{kind} with atoms")
     hint = "It looks like mmCIF: name it .cif." if kind == "PDB" and "_atom_site." in text else ""
-    if kind == "mmCIF" and re.search(r"(?m)^(ATOM  |HETATM)[ \d]{5} ", text) and "_atom_site." not in text: hint = "It looks like PDB: name it .pdb."
+    if kind == "mmCIF" and re.search(r"(?m)^(ATOM  |HETATM)[ \d]{5} ", text) and "_atom_site." not in text:
+        hint = "It looks like PDB: name it .pdb."
     try: table, notes = reader(text, path)
     except InputError as e: raise InputError(e.where, e.found, e.expected, hint or e.hint) from None
-    except Exception as e: raise InputError(path, f"text that does not read as {kind} ({e})", f"{kind} with atoms", hint) from e
+    except Exception as e:
+        raise InputError(path, f"text that does not read as {kind} ({e})", f"{kind} with atoms", hint) from e
     if len(table) == 0: raise InputError(path, "no atoms", f"{kind} with atoms", hint)
     _check_atoms(table, path)
     return table, notes
 
 def read_atoms(path, # .pdb, .ent, .cif, .mmcif, or one of these with .gz
-              ) -> pd.DataFrame: # one row per atom, in file order; columns `ATOM_COLUMNS`, model and block (from 0), x, y, z (Å)
+    ) -> pd.DataFrame: # one row per atom, in file order; columns `ATOM_COLUMNS`, model and block (from 0), x, y, z (Å)
     "Every atom of every model in a structure file, as a flat table; nothing is merged or dropped."
     return _read(path)[0]
 
 # %% ../nbs/02_structure.ipynb #c188ebe7
 def _runs(table):
-    "Number of each row's residue: a new one where chain, segment, number, code or (no alternate) name changes, but for rows that complete an earlier one."
+    """Number of each row's residue: a new one where chain, segment, number, code or (no alternate) name changes,
+    but for rows that complete an earlier one."""
     column = lambda c: table[c].to_numpy(object)
     alternates = (table.altloc != "").to_numpy()
-    renamed = np.append(False, (column("residue_name")[1:] != column("residue_name")[:-1]) & ~(alternates[1:] & alternates[:-1]))[:len(table)]
+    renamed = np.append(False, (column("residue_name")[1:] != column("residue_name")[:-1])
+                               & ~(alternates[1:] & alternates[:-1]))[:len(table)]
     at = [column(c) for c in ("chain", "segment", "residue_number", "insertion_code", "block") if c in table]
-    return _rejoined(_changes(*at, np.cumsum(renamed)), list(zip(*at[:4], column("residue_name"))), list(zip(column("name"), column("altloc"))))
+    return _rejoined(_changes(*at, np.cumsum(renamed)), list(zip(*at[:4], column("residue_name"))),
+                     list(zip(column("name"), column("altloc"))))
 
 def _rejoined(run, identity, atoms):
     "Runs of one identity without a common atom are one residue, written in two places."
@@ -445,8 +533,12 @@ def _rejoined(run, identity, atoms):
     stops, out, home, filled = np.append(starts[1:], len(run)), np.arange(len(starts)), {}, {}
     for r, (i, j) in enumerate(zip(starts, stops)):
         mine, first = set(atoms[i:j]), home.get(identity[i])
-        if first is not None and not mine & filled[first]: out[r] = first; filled[first] |= mine
-        else: home[identity[i]] = r; filled[r] = mine
+        if first is not None and not mine & filled[first]:
+            out[r] = first
+            filled[first] |= mine
+        else:
+            home[identity[i]] = r
+            filled[r] = mine
     return np.unique(out, return_inverse=True)[1][run]
 
 def one_conformation(table:pd.DataFrame, # atoms, as from `read_atoms`
@@ -462,7 +554,9 @@ def one_conformation(table:pd.DataFrame, # atoms, as from `read_atoms`
     chosen = t.altloc.to_numpy() == t.run.map(best).to_numpy()
     residue = t[chosen].drop_duplicates("run").set_index("run").residue_name
     right_name = t.residue_name.to_numpy() == t.run.map(residue).fillna(t.residue_name).to_numpy()
-    first = t.assign(other=~chosen)[right_name].sort_values(["other", "occupancy"], ascending=[True, False], kind="stable").drop_duplicates(["run", "name"])
+    first = (t.assign(other=~chosen)[right_name]
+             .sort_values(["other", "occupancy"], ascending=[True, False], kind="stable")
+             .drop_duplicates(["run", "name"]))
     keep[rows] = False
     keep[first.row] = True
     return keep
@@ -484,7 +578,8 @@ def _beads(table, run, n):
 def _linked(table, xyz, run, beads):
     "Is each residue bonded to the next one of the list? `beads` are rows, one per residue; (n-1,) bool."
     name, n = table.name.to_numpy(), run.max() + 1
-    at = lambda names: (rows := _first(np.isin(name, names), run, n)[run[beads]], np.where(rows[:, None] >= 0, xyz[rows], np.nan))[1]
+    at = lambda names: (rows := _first(np.isin(name, names), run, n)[run[beads]],
+                        np.where(rows[:, None] >= 0, xyz[rows], np.nan))[1]
     bond = np.linalg.norm(at(["C", "O3'", "O3*"])[:-1] - at(["N", "P"])[1:], axis=-1)
     near = np.linalg.norm(np.diff(xyz[beads], axis=0), axis=-1)
     limit = np.where((name[beads] == "CA")[:-1] | (name[beads] == "CA")[1:], 4.5, 8.)
@@ -508,13 +603,15 @@ def nearest_residue(xyz:np.ndarray, # (A, 3) positions, Å
                     run:np.ndarray, # (A,) number of the residue or ligand each atom is written in
                     heavy:np.ndarray, # (A,) bool, not a hydrogen
                    ) -> np.ndarray: # (A,) bead index of every atom
-    "Give the atoms without a bead to the residue nearest to their molecule; residues joined by bonds (heavy atoms within 2 Å) are one molecule."
+    """Give the atoms without a bead to the residue nearest to their molecule;
+    residues joined by bonds (heavy atoms within 2 Å) are one molecule."""
     loose = np.flatnonzero(residue < 0)
     if len(loose) == 0: return residue
     ids, piece = np.unique(run[loose], return_inverse=True)
     solid = np.flatnonzero(heavy[loose])
     i, j = piece[solid][cKDTree(xyz[loose[solid]]).query_pairs(2., output_type="ndarray")].T
-    molecule = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(len(ids), len(ids))), directed=False)[1][piece]
+    molecule = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(len(ids), len(ids))),
+                                    directed=False)[1][piece]
     anchors = np.flatnonzero(residue >= 0)
     distance, where = cKDTree(xyz[anchors]).query(xyz[loose])
     order = np.lexsort((distance, molecule))
@@ -535,7 +632,8 @@ def _first_of(keys):
     return np.array([first.setdefault(k, i) for i, k in enumerate(keys)])
 
 def _copies(table):
-    "Atoms that are there already: of the same name in the same residue and place, or with another one's coordinates to the last digit. (A,) bool"
+    """Atoms that are there already: of the same name in the same residue and place,
+    or with another one's coordinates to the last digit. (A,) bool"""
     xyz, rows = table[list("xyz")].to_numpy(float), np.arange(len(table))
     of = lambda *names: [table[c].tolist() for c in ("altloc", "residue_name", "name", *names)]
     same = _first_of(zip(*of("chain", "segment", "residue_number", "insertion_code")))
@@ -543,38 +641,53 @@ def _copies(table):
     return (same < rows) & (np.linalg.norm(xyz - xyz[same], axis=1) < 0.5) | (copy < rows)
 
 def _too_many(table, run, path):
-    "Atoms of a name that their residue has already, in standard residues; (A,) bool. Beads in several places are several residues, and refused."
+    """Atoms of a name that their residue has already, in standard residues; (A,) bool.
+
+    Beads in several places are several residues, and refused."""
     xyz, first = table[list("xyz")].to_numpy(float), _first_of(zip(run.tolist(), table.name))
-    standard = table.residue_name.map({n: bool(standard_residue(n)) for n in table.residue_name.unique()}).to_numpy(bool)
+    standard = table.residue_name.map({n: bool(standard_residue(n))
+                                       for n in table.residue_name.unique()}).to_numpy(bool)
     named = (first < np.arange(len(table))) & standard
-    bead = np.flatnonzero(named & table.name.isin(["CA", "C1'", "C1*"]).to_numpy() & (np.linalg.norm(xyz - xyz[first], axis=1) > 2))
-    if len(bead): raise InputError(path, f"{_named(table, bead[0])} in several places", "a number of its own for every residue")
+    bead = np.flatnonzero(named & table.name.isin(["CA", "C1'", "C1*"]).to_numpy()
+                          & (np.linalg.norm(xyz - xyz[first], axis=1) > 2))
+    if len(bead):
+        raise InputError(path, f"{_named(table, bead[0])} in several places", "a number of its own for every residue")
     return named
 
 def _residue_keys(table, run):
-    "First row and identity of each residue, as other programs tell residues apart: chain, number, insertion code, and the name of a hetero residue."
+    """First row and identity of each residue, as other programs tell residues apart:
+    chain, number, insertion code, and the name of a hetero residue."""
     first = np.unique(run, return_index=True)[1]
     t = table.iloc[first]
     return first, list(zip(t.chain, t.residue_number, t.insertion_code, np.where(t.hetero, t.residue_name, "")))
 
 def _distinct_chains(table, run, path):
-    "Chain names with which no two residues are the same: where numbers begin again, a chain A goes on as A2. (A,) names, and notes."
+    """Chain names with which no two residues are the same: where numbers begin again, a chain A goes on as A2.
+
+    (A,) names, and notes."""
     first, keys = _residue_keys(table, run)
     if len(set(keys)) == len(keys): return table.chain.to_numpy(object), []
     names, taken, seen, last, out, new = {}, set(table.chain), defaultdict(set), {}, [], []
-    part, current, before, single = _changes(*(table[c].iloc[first] for c in ("chain", "segment", "block") if c in table)), None, None, False
+    part, current, before, single = (
+        _changes(*(table[c].iloc[first] for c in ("chain", "segment", "block") if c in table)), None, None, False)
     for i, (chain, *key) in enumerate(keys):
         options, key = names.setdefault(chain, [chain]), tuple(key)
         if i == 0 or part[i] != part[i - 1]: current, single = chain, False
-        elif single and last[before] == key[0] - 1 and key not in seen[before]: current = before # one residue too many, and the chain goes on
+        elif single and last[before] == key[0] - 1 and key not in seen[before]:
+            current = before # one residue too many, and the chain goes on
         single = key in seen[current]
         if single:
             before, current = current, next((c for c in options if key not in seen[c]), None)
             if current is None:
                 current = next(c for k in range(2, len(keys) + 2) if (c := f"{chain}{k}") not in taken)
-                taken.add(current); options.append(current); new.append(f"'{current}' from residue {key[0]}{key[1]} on")
-        seen[current].add(key); last[current] = key[0]; out.append(current)
-    return np.array(out, object)[run], [_warn(path, f"residue numbers begin again within a chain, which goes on as another: {_listed(new)}")]
+                taken.add(current)
+                options.append(current)
+                new.append(f"'{current}' from residue {key[0]}{key[1]} on")
+        seen[current].add(key)
+        last[current] = key[0]
+        out.append(current)
+    return np.array(out, object)[run], [
+        _warn(path, f"residue numbers begin again within a chain, which goes on as another: {_listed(new)}")]
 
 # %% ../nbs/02_structure.ipynb #36b6f647
 @dataclass(frozen=True, eq=False, repr=False)
@@ -593,9 +706,11 @@ class Structure:
         A, R = len(self.atoms), len(self.residues)
         for field, shape in (("xyz", (A, 3)), ("residue_of_atom", (A,)), ("bead_atom", (R,)), ("electrons", (R,))):
             found = tuple(getattr(self, field).shape)
-            if found != shape: raise InputError(f"Structure.{field}", f"shape {found}", f"{shape} (A = {A} atoms, R = {R} residues)")
+            if found != shape:
+                raise InputError(f"Structure.{field}", f"shape {found}", f"{shape} (A = {A} atoms, R = {R} residues)")
         if not torch.equal(self.residue_of_atom[self.bead_atom].cpu(), torch.arange(R)):
-            raise InputError("Structure.residue_of_atom", "a bead that belongs to another residue", "residue_of_atom[bead_atom] = 0, 1, 2, …")
+            raise InputError("Structure.residue_of_atom", "a bead that belongs to another residue",
+                             "residue_of_atom[bead_atom] = 0, 1, 2, …")
 
     @property
     def beads(self) -> Tensor: return self.xyz[self.bead_atom] # (R, 3), Å
@@ -604,13 +719,17 @@ class Structure:
     @property
     def n_atoms(self) -> int: return len(self.xyz)
     @property
-    def atom_electrons(self) -> Tensor: return torch.from_numpy(atomic_numbers(self.atoms.element)).to(self.xyz.device) # (A,) atomic numbers
+    def atom_electrons(self) -> Tensor: # (A,) atomic numbers
+        return torch.from_numpy(atomic_numbers(self.atoms.element)).to(self.xyz.device)
     @property
-    def labels(self) -> list[str]: return [f"{c} {n}{i} {r}".strip() for c, n, i, r in self.residues[_RESIDUE_COLUMNS].itertuples(index=False)]
+    def labels(self) -> list[str]:
+        return [f"{c} {n}{i} {r}".strip() for c, n, i, r in self.residues[_RESIDUE_COLUMNS].itertuples(index=False)]
     def __repr__(self):
-        chains = ", ".join(f"{c or '(blank)'}: {n}" for c, n in self.residues.groupby("chain", sort=False).size().items())
+        chains = ", ".join(f"{c or '(blank)'}: {n}"
+                           for c, n in self.residues.groupby("chain", sort=False).size().items())
         carried = int(self.atoms.carried.sum())
-        return "\n  ".join([f"Structure '{self.name}': {self.n_beads} residues ({chains}), {self.n_atoms} atoms, {carried} of them carried", *self.notes])
+        return "\n  ".join([f"Structure '{self.name}': {self.n_beads} residues ({chains}), {self.n_atoms} atoms, "
+                            f"{carried} of them carried", *self.notes])
 
 _RESIDUE_COLUMNS = ["chain", "residue_number", "insertion_code", "residue_name"]
 
@@ -631,7 +750,8 @@ def _residue_electrons(table, run, residues):
     names, element = table.residue_name.to_numpy(), table.element.to_numpy()
     start, stop = np.searchsorted(run, residues), np.searchsorted(run, residues, side="right")
     typed = {n: mean_electrons(n) for n in set(names[start]) if standard_residue(n)}
-    return [typed[names[i]] if names[i] in typed else mean_electrons(names[i], element[i:j]) for i, j in zip(start, stop)]
+    return [typed[names[i]] if names[i] in typed else mean_electrons(names[i], element[i:j])
+            for i, j in zip(start, stop)]
 
 def _kept(table, path):
     "The rows that count, sorted by residue, the number of each one's residue, and notes on the rows that do not."
@@ -643,40 +763,52 @@ def _kept(table, path):
     rows, run = rows[order], run[order]
     single = one_conformation(table.iloc[rows])
     used = ~water[rows] & single
-    counts = ((len(np.unique(run[water[rows]])), "water"), (int((~single & ~water[rows]).sum()), "atom of another conformation"))
+    counts = ((len(np.unique(run[water[rows]])), "water"),
+              (int((~single & ~water[rows]).sum()), "atom of another conformation"))
     notes = [f"{_plural(n, word)} left out" for n, word in counts if n]
-    if not used.any(): raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
+    if not used.any():
+        raise InputError(path, "nothing but water", "at least one amino acid or nucleotide")
     rows, run = rows[used], run[used]
     many = _too_many(table.iloc[rows], run, path)
-    for which, what in ((np.flatnonzero(again), "that are there already"), (rows[many], "of a name that their residue has already")):
-        if len(which): notes.append(_warn(path, f"{_plural(len(which), 'atom')} {what} left out: the first is {_named(table, which[0])}"))
+    for which, what in ((np.flatnonzero(again), "that are there already"),
+                        (rows[many], "of a name that their residue has already")):
+        if len(which):
+            notes.append(_warn(path, f"{_plural(len(which), 'atom')} {what} left out: "
+                                     f"the first is {_named(table, which[0])}"))
     return rows[~many], np.unique(run[~many], return_inverse=True)[1], notes
 
-def _build(table, path, on_missing):
+def build_structure(table, path, on_missing):
     "Structure of one model's atoms, and the rows of `table` it kept."
-    if on_missing not in ("warn", "error"): raise InputError("on_missing", f"'{on_missing}'", "'warn' or 'error'")
+    if on_missing not in ("warn", "error"):
+        raise InputError("on_missing", f"'{on_missing}'", "'warn' or 'error'")
     rows, run, notes = _kept(table, path)
     table = table.iloc[rows].reset_index(drop=True)
     table["residue_name"], mixed = _one_name(table, run, path)
     table["chain"], said = _distinct_chains(table, run, path)
-    xyz = table[list("xyz")].to_numpy(np.float32).astype(float).round(3) # what a file will hold decides what is near and what is bonded
+    # what a file will hold decides what is near and what is bonded
+    xyz = table[list("xyz")].to_numpy(np.float32).astype(float).round(3)
     beads = _beads(table, run, run.max() + 1)
     notes += mixed + said + _missing_beads(table, run, beads, path, on_missing) + _no_electrons(table, path)
     polymer = _polymer(table, xyz, run, beads)
-    if not polymer.any(): raise InputError(path, "no residue with a Cα or C1′ atom", "at least one amino acid or nucleotide")
+    if not polymer.any():
+        raise InputError(path, "no residue with a Cα or C1′ atom", "at least one amino acid or nucleotide")
     residue, bead_atom = np.where(polymer, np.cumsum(polymer) - 1, -1)[run], beads[polymer]
     point = len(bead_atom) > 1 and np.ptp(xyz[bead_atom], axis=0).max() == 0
-    if point: raise InputError(path, f"{len(bead_atom)} residues in one place", "a molecule that extends in space")
+    if point:
+        raise InputError(path, f"{len(bead_atom)} residues in one place", "a molecule that extends in space")
     owner = nearest_residue(xyz, residue, run, ~table.element.isin(["H", "D"]).to_numpy())
     electrons = _residue_electrons(table, run, np.flatnonzero(polymer))
     residues = table.iloc[bead_atom][_RESIDUE_COLUMNS].reset_index(drop=True)
     positions = torch.tensor(table[list("xyz")].to_numpy(float), dtype=torch.float32)
-    structure = Structure(positions, torch.tensor(owner), torch.tensor(bead_atom), torch.tensor(electrons, dtype=torch.float32),
-        table[ATOM_COLUMNS].assign(carried=residue < 0), residues, _stem(path), tuple(notes))
+    structure = Structure(positions, torch.tensor(owner), torch.tensor(bead_atom),
+                          torch.tensor(electrons, dtype=torch.float32),
+                          table[ATOM_COLUMNS].assign(carried=residue < 0), residues, _stem(path), tuple(notes))
     return structure, rows
 
 def _one_name(table, run, path):
-    "Residue names of the atoms, one for each residue: that of most of its atoms. Conformations of other residues can leave several."
+    """Residue names of the atoms, one for each residue: that of most of its atoms.
+
+    Conformations of other residues can leave several."""
     names = table.residue_name.to_numpy(object)
     edge = np.flatnonzero((names[1:] != names[:-1]) & (run[1:] == run[:-1]))
     if len(edge) == 0: return names, []
@@ -685,7 +817,8 @@ def _one_name(table, run, path):
         at = run == r
         out[at] = pd.Series(names[at]).value_counts(sort=True).index[0]
     first = np.flatnonzero(run == mixed[0])
-    said = f"{_plural(len(mixed), 'residue')} with atoms of several residue names: the first is {_named(table.assign(residue_name=out), first[0])}"
+    said = (f"{_plural(len(mixed), 'residue')} with atoms of several residue names: "
+            f"the first is {_named(table.assign(residue_name=out), first[0])}")
     return out, [_warn(path, f"{said}, of {_listed(sorted(set(names[first])))}; the name of most atoms is taken")]
 
 def _missing_beads(table, run, beads, path, on_missing):
@@ -696,14 +829,17 @@ def _missing_beads(table, run, beads, path, on_missing):
     if len(gone) == 0: return []
     named = _listed([f"{c} {n}{i} {r}".strip() for c, n, i, r in gone[_RESIDUE_COLUMNS].itertuples(index=False)])
     message = f"{_plural(len(gone), 'residue')} without a Cα or C1′ atom: {named}"
-    if on_missing == "error": raise InputError(path, message, "every residue complete", 'on_missing="warn" carries their atoms with the nearest residue instead.')
+    if on_missing == "error":
+        raise InputError(path, message, "every residue complete",
+                         'on_missing="warn" carries their atoms with the nearest residue instead.')
     return [message] if _warn(path, f"{message}; no bead for them, their atoms move with the nearest residue") else []
 
 def _no_electrons(table, path):
     "Name the atoms of no known element: they are written, and scatter nothing."
     bad = np.flatnonzero(atomic_numbers(table.element) == 0)
     if len(bad) == 0: return []
-    return [_warn(path, f"{_plural(len(bad), 'atom')} of no known element, without electrons: the first is {_named(table, bad[0])}")]
+    return [_warn(path, f"{_plural(len(bad), 'atom')} of no known element, without electrons: "
+                        f"the first is {_named(table, bad[0])}")]
 
 def _stem(path): return Path(Path(path).name.removesuffix(".gz")).stem
 
@@ -712,9 +848,11 @@ def load_structure(path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz
                    model:int|None=None, # which model, counted from 1; needed if there are several
                    on_missing:str="warn", # residue without Cα or C1′: "warn" and go on without a bead, or "error"
                   ) -> Structure:
-    "Read an atomic model: a bead per residue, every other atom carried, waters and surplus conformations left out and counted in `notes`."
+    """Read an atomic model: a bead per residue, every other atom carried,
+    waters and surplus conformations left out and counted in `notes`."""
     table, notes = _read(path)
-    structure, _ = _build(table.iloc[_select_model(table, path, model, notes)].reset_index(drop=True), path, on_missing)
+    structure, _ = build_structure(
+        table.iloc[_select_model(table, path, model, notes)].reset_index(drop=True), path, on_missing)
     return replace(structure, notes=(*notes, *structure.notes))
 
 # %% ../nbs/02_structure.ipynb #dca7f6fa
@@ -726,36 +864,45 @@ def total_electrons(structure:Structure, # complete model
 # %% ../nbs/02_structure.ipynb #8486e54c
 def load_frames(path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz; every model must hold the same atoms
                 on_missing:str="warn", # as in `load_structure`
-               ) -> tuple[Structure, Tensor]: # the structure of model 1, and (F, A, 3) positions of its atoms in every model, Å
+    ) -> tuple[Structure, Tensor]: # the structure of model 1, and (F, A, 3) positions of its atoms in every model, Å
     "Read a multi-model file as one structure and its frames."
     table, notes = _read(path)
     models = [np.flatnonzero((table.model == m).to_numpy()) for m in table.model.unique()]
     first = table.iloc[models[0]].reset_index(drop=True)
     for k, rows in enumerate(models[1:], 2):
-        if len(rows) != len(first): raise InputError(f"{path}, model {k}", _plural(len(rows), "atom"), f"{len(first)}, as in model 1", "load_structure reads a single model.")
+        if len(rows) != len(first):
+            raise InputError(f"{path}, model {k}", _plural(len(rows), "atom"), f"{len(first)}, as in model 1",
+                             "load_structure reads a single model.")
         differ = (table[_ATOM_IDENTITY].to_numpy(object)[rows] != first[_ATOM_IDENTITY].to_numpy(object)).any(1)
         i = differ.argmax()
-        if differ[i]: raise InputError(f"{path}, model {k}, atom {i + 1}", _named(table, rows[i]), f"{_named(first, i)}, as in model 1")
-    structure, kept = _build(first, path, on_missing)
+        if differ[i]:
+            raise InputError(f"{path}, model {k}, atom {i + 1}", _named(table, rows[i]),
+                             f"{_named(first, i)}, as in model 1")
+    structure, kept = build_structure(first, path, on_missing)
     xyz = table[list("xyz")].to_numpy(np.float32)
-    return replace(structure, notes=(*notes, *structure.notes)), torch.from_numpy(np.stack([xyz[rows[kept]] for rows in models]))
+    return (replace(structure, notes=(*notes, *structure.notes)),
+            torch.from_numpy(np.stack([xyz[rows[kept]] for rows in models])))
 
 # %% ../nbs/02_structure.ipynb #f8d4a1e4
 def _check_names(s, b_factors, path):
-    "Refuse what no file holds: names that are not printable, numbers that are none, and residues that nobody could tell apart."
+    """Refuse what no file holds: names that are not printable, numbers that are none,
+    and residues that nobody could tell apart."""
     for c in ("name", "element", "chain", "segment", "insertion_code", "residue_name"):
         for v in s.atoms[c].unique():
             if isinstance(v, str) and v.isprintable() and v == v.strip(): continue
             atom = _named(s.atoms, (s.atoms[c] == v).to_numpy().argmax())
-            raise InputError(f"{path}, atom {atom}", f"{c.replace('_', ' ')} {v!r}", "text of printable characters, without blanks at its ends")
+            raise InputError(f"{path}, atom {atom}", f"{c.replace('_', ' ')} {v!r}",
+                             "text of printable characters, without blanks at its ends")
     for what, values in (("occupancy", s.atoms.occupancy.to_numpy(float)), ("B-factor", b_factors)):
         bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad): raise InputError(f"{path}, atom {_named(s.atoms, bad[0])}", f"{what} {values[bad[0]]}", "a number")
+        if len(bad):
+            raise InputError(f"{path}, atom {_named(s.atoms, bad[0])}", f"{what} {values[bad[0]]}", "a number")
     first, keys = _residue_keys(s.atoms, _runs(s.atoms))
     again = np.flatnonzero(pd.Series(keys).duplicated())
     if len(again) == 0: return
     residue = _named(s.atoms, first[again[0]]).rsplit(" ", 1)[0]
-    raise InputError(f"{path}, residue {residue}", "another residue of this chain and number", "residues that a reader can tell apart")
+    raise InputError(f"{path}, residue {residue}", "another residue of this chain and number",
+                     "residues that a reader can tell apart")
 
 _USE_CIF = "Write mmCIF: give the file a name that ends in .cif."
 
@@ -765,7 +912,8 @@ def _pdb_fit(atoms, xyz, b_factors, path):
     chains = sorted({c for c, seg in zip(atoms.chain, atoms.segment) if len(c) > (4 if c == seg else 2)})
     low, high, first, last = np.min(xyz), np.max(xyz), atoms.residue_number.min(), atoms.residue_number.max()
     outside = lambda v, low, high: np.min(v) <= low - 0.005 or np.max(v) >= high + 0.005
-    foreign = [v for c in ("name", "element", "chain", "insertion_code", "residue_name") for v in atoms[c].unique() if not v.isascii()]
+    foreign = [v for c in ("name", "element", "chain", "insertion_code", "residue_name")
+               for v in atoms[c].unique() if not v.isascii()]
     checks = [
         (len(atoms) > 99_999, f"{len(atoms)} atoms", "at most 99999"),
         (len(xyz) > 9999, f"{len(xyz)} models", "at most 9999"),
@@ -777,25 +925,35 @@ def _pdb_fit(atoms, xyz, b_factors, path):
         (len(longest("insertion_code")) > 1, f"insertion code '{longest('insertion_code')}'", "one letter"),
         (len(longest("element")) > 2, f"element '{longest('element')}'", "at most 2 letters"),
         (atoms.charge.abs().max() > 9, f"charge {atoms.charge.abs().max()}", "at most 9"),
-        (low <= -999.9995 or high >= 9999.9995, f"coordinates from {low:.1f} to {high:.1f} Å", "-999.999 to 9999.999 Å"),
-        (outside(atoms.occupancy, -99.99, 999.99), f"occupancies up to {atoms.occupancy.abs().max():.3g}", "-99.99 to 999.99"),
-        (outside(b_factors, -99.99, 999.99), f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}", "-99.99 to 999.99")]
+        (low <= -999.9995 or high >= 9999.9995, f"coordinates from {low:.1f} to {high:.1f} Å",
+         "-999.999 to 9999.999 Å"),
+        (outside(atoms.occupancy, -99.99, 999.99), f"occupancies up to {atoms.occupancy.abs().max():.3g}",
+         "-99.99 to 999.99"),
+        (outside(b_factors, -99.99, 999.99), f"B factors from {np.min(b_factors):.0f} to {np.max(b_factors):.0f}",
+         "-99.99 to 999.99")]
     for fails, found, expected in checks:
-        if fails: raise InputError(path, found, f"{expected}: the PDB format has fixed columns", _USE_CIF)
-    fields = [f"{r:>3} {_pdb_chain(c):>1}" if len(c) < 2 else f"{r:>3}{_pdb_chain(c):>2}" for r, c in zip(atoms.residue_name, atoms.chain)]
+        if fails:
+            raise InputError(path, found, f"{expected}: the PDB format has fixed columns", _USE_CIF)
+    fields = [f"{r:>3} {_pdb_chain(c):>1}" if len(c) < 2 else f"{r:>3}{_pdb_chain(c):>2}"
+              for r, c in zip(atoms.residue_name, atoms.chain)]
     names, back, _ = _names_and_chains(fields, atoms.residue_number.tolist())
     lost = [c for c, b in zip(atoms.chain, back) if b != _pdb_chain(c)]
-    if lost: raise InputError(path, f"chain '{lost[0]}', which column 21 does not tell from a residue's name", "chain names of one letter", _USE_CIF)
+    if lost:
+        raise InputError(path, f"chain '{lost[0]}', which column 21 does not tell from a residue's name",
+                         "chain names of one letter", _USE_CIF)
 
 def fits_pdb(structure:Structure, # model
              coords=None, # (A, 3) or (F, A, 3), Å; the structure's own if None
             ) -> bool:
     "Does the fixed-column format hold this model?"
     xyz = (structure.xyz if coords is None else torch.as_tensor(coords)).detach().cpu().double().numpy()
-    try: return _pdb_fit(structure.atoms, xyz.reshape(-1, structure.n_atoms, 3), structure.atoms.b_factor.to_numpy(), structure.name) is None
+    try:
+        return _pdb_fit(structure.atoms, xyz.reshape(-1, structure.n_atoms, 3),
+                        structure.atoms.b_factor.to_numpy(), structure.name) is None
     except InputError: return False
 
-def _pdb_chain(chain): return chain if len(chain) <= 2 else "" # longer ones are segment names, in columns 73 to 76
+def _pdb_chain(chain): # longer ones are segment names, in columns 73 to 76
+    return chain if len(chain) <= 2 else ""
 
 def _lists(atoms):
     "Columns as plain lists: much quicker to walk through."
@@ -810,9 +968,11 @@ def _pdb_lines(s, b_factors):
     columns = zip(a.hetero, a.name, a.element, a.residue_name, a.chain, a.residue_number, a.insertion_code)
     before = [f"{'HETATM' if h else 'ATOM  '}{i:>5} {pad(n, e)} {r:>3}{_pdb_chain(c):>2}{k:>4}{ic:1}   "
         for i, (h, n, e, r, c, k, ic) in enumerate(columns, 1)]
-    after = [f"{o:6.2f}{b:6.2f}      {g:<4}{e.upper():>2}{sign(q):<2}" for o, b, g, e, q in zip(a.occupancy, b_factors, segment, a.element, a.charge)]
+    after = [f"{o:6.2f}{b:6.2f}      {g:<4}{e.upper():>2}{sign(q):<2}"
+             for o, b, g, e, q in zip(a.occupancy, b_factors, segment, a.element, a.charge)]
     carried = np.array(a.carried)
-    ends = np.append(np.array(a.chain[1:], object) != np.array(a.chain[:-1], object), True) & ~carried | np.append(carried[1:], True) & ~carried
+    ends = (np.append(np.array(a.chain[1:], object) != np.array(a.chain[:-1], object), True) & ~carried
+            | np.append(carried[1:], True) & ~carried)
     return before, [t + "\nTER" if end else t for t, end in zip(after, ends)]
 
 _SPECIAL = re.compile(r"""(?i)[_$\[\];'"#]|data_|save_|loop_|stop_|global_|[?.]$|.*[^!-~]""")
@@ -824,41 +984,49 @@ def _cif_word(text):
     quotes = sorted("'\"", key=text.count) # best one that does not occur; else one that no blank follows
     return next((f"{q}{text}{q}" for q in quotes if not re.search(q + r"\s", text)), f"\n;{text}\n;\n")
 
-_CIF_COLUMNS = ("group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id pdbx_PDB_ins_code occupancy B_iso_or_equiv pdbx_formal_charge auth_seq_id auth_comp_id "
-    "auth_asym_id auth_atom_id Cartn_x Cartn_y Cartn_z pdbx_PDB_model_num").split()
+_CIF_COLUMNS = ("group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id "
+    "label_seq_id pdbx_PDB_ins_code occupancy B_iso_or_equiv pdbx_formal_charge "
+    "auth_seq_id auth_comp_id auth_asym_id auth_atom_id Cartn_x Cartn_y Cartn_z pdbx_PDB_model_num").split()
 
 def _cif_lines(s, b_factors):
     "Text of each atom's row before the coordinates."
     a = _lists(s.atoms)
-    word = {t: _cif_word(t) for c in (a.name, a.residue_name, a.chain, a.segment, a.element, a.insertion_code) for t in set(c)}
+    word = {t: _cif_word(t)
+            for c in (a.name, a.residue_name, a.chain, a.segment, a.element, a.insertion_code) for t in set(c)}
     within = (s.residues.groupby("chain", sort=False).cumcount() + 1).to_numpy()
     seq = np.where(a.carried, ".", within[s.residue_of_atom.cpu().numpy()].astype(str)).tolist()
-    columns = zip(a.hetero, a.element, a.name, a.residue_name, a.segment, seq, a.insertion_code, a.occupancy, b_factors, a.charge, a.residue_number, a.chain)
-    return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} {word[ic] if ic else '?'} "
-            f"{o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
-        for i, (h, e, n, r, g, q, ic, o, b, z, k, c) in enumerate(columns, 1)]
+    columns = zip(a.hetero, a.element, a.name, a.residue_name, a.segment, seq, a.insertion_code, a.occupancy, b_factors,
+                  a.charge, a.residue_number, a.chain)
+    return [f"{'HETATM' if h else 'ATOM'} {i} {word[e]} {word[n]} . {word[r]} {word[g or c]} ? {q} "
+            f"{word[ic] if ic else '?'} {o:.2f} {b:.2f} {z or '?'} {k} {word[r]} {word[c]} {word[n]} "
+            for i, (h, e, n, r, g, q, ic, o, b, z, k, c) in enumerate(columns, 1)]
 
 # %% ../nbs/02_structure.ipynb #c69562ee
 def save_structure(structure:Structure, # what to write
                    path, # .pdb, .ent, .cif or .mmcif, or one of these with .gz
-                   coords:Tensor|None=None, # (A, 3), or (F, A, 3) for a file of F models, Å; the structure's own if None
+                   # (A, 3), or (F, A, 3) for a file of F models, Å; the structure's own if None
+                   coords:Tensor|None=None,
                    b_factors:Tensor|None=None, # (R,) one per residue or (A,) one per atom; those that were read if None
                    overwrite:bool=False, # replace an existing file?
                   ) -> Path: # the file
     "Write all atoms, one model or a movie of them; complete or not at all."
     path, kind = Path(path), _extension(path)
-    if path.exists() and not overwrite: raise InputError(path, "an existing file", "a new name, or overwrite=True")
+    if path.exists() and not overwrite:
+        raise InputError(path, "an existing file", "a new name, or overwrite=True")
     xyz = np.asarray((structure.xyz if coords is None else torch.as_tensor(coords)).detach().cpu(), dtype=np.float64)
     if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (structure.n_atoms, 3) or xyz.size == 0:
-        raise InputError("save_structure, coords", f"shape {xyz.shape}", f"({structure.n_atoms}, 3) or (F, {structure.n_atoms}, 3): all atoms, not beads")
-    if not np.isfinite(xyz).all(): raise InputError("save_structure, coords", "numbers that are not finite", "positions in Å")
+        raise InputError("save_structure, coords", f"shape {xyz.shape}",
+                         f"({structure.n_atoms}, 3) or (F, {structure.n_atoms}, 3): all atoms, not beads")
+    if not np.isfinite(xyz).all():
+        raise InputError("save_structure, coords", "numbers that are not finite", "positions in Å")
     xyz, b = xyz.reshape(-1, structure.n_atoms, 3), _atom_b_factors(structure, b_factors)
     _check_names(structure, b, path)
     text = _pdb_text if kind in (".pdb", ".ent") else _cif_text
     with write_atomic(path) as tmp:
         lines = text(structure, xyz, b, path)
         if path.name.lower().endswith(".gz"):
-            with open(tmp, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as f: f.writelines(l.encode() for l in lines)
+            with open(tmp, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as f:
+                f.writelines(l.encode() for l in lines)
         else:
             with open(tmp, "w", encoding="utf-8") as f: f.writelines(lines)
     return path
@@ -868,7 +1036,8 @@ def _atom_b_factors(s, b_factors):
     b = torch.as_tensor(b_factors).detach().cpu().double().numpy()
     if b.shape == (s.n_atoms,): return b
     if b.shape == (s.n_beads,): return b[s.residue_of_atom.cpu().numpy()]
-    raise InputError("save_structure, b_factors", f"shape {b.shape}", f"({s.n_beads},), one per residue, or ({s.n_atoms},), one per atom")
+    raise InputError("save_structure, b_factors", f"shape {b.shape}",
+                     f"({s.n_beads},), one per residue, or ({s.n_atoms},), one per atom")
 
 def _pdb_text(s, xyz, b_factors, path):
     "Blocks of a PDB file's text, one per model."
@@ -881,36 +1050,46 @@ def _pdb_text(s, xyz, b_factors, path):
 
 def _cif_text(s, xyz, b_factors, path):
     "Blocks of an mmCIF file's text, one per model."
-    yield f"data_{re.sub('[^A-Za-z0-9_.-]', '_', s.name)}\n#\nloop_\n" + "".join(f"_atom_site.{c}\n" for c in _CIF_COLUMNS)
+    yield (f"data_{re.sub('[^A-Za-z0-9_.-]', '_', s.name)}\n#\nloop_\n"
+           + "".join(f"_atom_site.{c}\n" for c in _CIF_COLUMNS))
     before = _cif_lines(s, b_factors)
-    for k, frame in enumerate(xyz.tolist(), 1): yield "\n".join([f"{p}{x:.3f} {y:.3f} {z:.3f} {k}" for p, (x, y, z) in zip(before, frame)]) + "\n"
+    for k, frame in enumerate(xyz.tolist(), 1):
+        yield "\n".join([f"{p}{x:.3f} {y:.3f} {z:.3f} {k}" for p, (x, y, z) in zip(before, frame)]) + "\n"
     yield "#\n"
 
 # %% ../nbs/02_structure.ipynb #e4cb25ae
 def check_round_trip(structure:Structure, # model
                     ) -> None: # or InputError, naming the atom
-    "Write a model as mmCIF, in memory, and read it back: refused unless every atom has the same name, place, electrons and residue to move with."
+    """Write a model as mmCIF, in memory, and read it back:
+    refused unless every atom has the same name, place, electrons and residue to move with."""
     s, where = structure, f"model '{structure.name}'"
     wanted = "a model that is the same when it has been written and read back"
     _check_names(s, s.atoms.b_factor.to_numpy(float), where)
     text = "".join(_cif_text(s, s.xyz.detach().cpu().double().numpy()[None], s.atoms.b_factor.to_numpy(), where))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        again, _ = _build(_read_cif(text, where)[0], where, "warn")
+        again, _ = build_structure(_read_cif(text, where)[0], where, "warn")
     A = min(s.n_atoms, again.n_atoms)
-    near = lambda column: lambda t: np.isclose(t.atoms[column].to_numpy(float)[:A], s.atoms[column].to_numpy(float)[:A], atol=0.0051, rtol=1e-6)
+    near = lambda column: lambda t: np.isclose(t.atoms[column].to_numpy(float)[:A],
+                                               s.atoms[column].to_numpy(float)[:A], atol=0.0051, rtol=1e-6)
     equal = lambda column: lambda t: t.atoms[column].to_numpy(object)[:A] == s.atoms[column].to_numpy(object)[:A]
-    checks = {c: equal(c) for c in "name residue_name chain residue_number insertion_code hetero element charge carried".split()}
+    checks = {c: equal(c)
+              for c in "name residue_name chain residue_number insertion_code hetero element charge carried".split()}
     checks |= {c: near(c) for c in ("occupancy", "b_factor")}
     xyz = s.xyz[:A].detach().cpu().double().numpy()
-    checks["position"] = lambda t: (np.abs(t.xyz[:A].double().numpy() - xyz) <= 5.1e-4 + 1e-6*np.abs(xyz)).all(1) # digits written, and float32
+    # digits written, and float32
+    checks["position"] = lambda t: (np.abs(t.xyz[:A].double().numpy() - xyz) <= 5.1e-4 + 1e-6*np.abs(xyz)).all(1)
     checks["electrons"] = lambda t: (t.atom_electrons[:A] == s.atom_electrons[:A].cpu()).numpy()
     checks["residue it moves with"] = lambda t: (t.residue_of_atom[:A] == s.residue_of_atom[:A].cpu()).numpy()
     for what, same in checks.items():
         bad = np.flatnonzero(~np.asarray(same(again), bool))
-        if len(bad): raise InputError(f"{where}, atom {_named(s.atoms, bad[0])}", f"another {what.replace('_', ' ')} when it is read back", wanted)
-    if again.n_atoms != s.n_atoms: raise InputError(where, f"{s.n_atoms} atoms written and {again.n_atoms} read back", wanted)
-    if not torch.equal(again.bead_atom, s.bead_atom.cpu()): raise InputError(where, f"{s.n_beads} beads written, and others read back", wanted)
+        if len(bad):
+            raise InputError(f"{where}, atom {_named(s.atoms, bad[0])}",
+                             f"another {what.replace('_', ' ')} when it is read back", wanted)
+    if again.n_atoms != s.n_atoms:
+        raise InputError(where, f"{s.n_atoms} atoms written and {again.n_atoms} read back", wanted)
+    if not torch.equal(again.bead_atom, s.bead_atom.cpu()):
+        raise InputError(where, f"{s.n_beads} beads written, and others read back", wanted)
 
 # %% ../nbs/02_structure.ipynb #a8e06741
 def bonded_pairs(structure:Structure, # beads and atoms
@@ -919,7 +1098,8 @@ def bonded_pairs(structure:Structure, # beads and atoms
     rows = np.flatnonzero(~structure.atoms.carried.to_numpy())
     row_of = {atom: k for k, atom in enumerate(rows)}
     beads = np.array([row_of[i] for i in structure.bead_atom.tolist()])
-    link = _linked(structure.atoms.iloc[rows], structure.xyz.double().cpu().numpy()[rows], structure.residue_of_atom.cpu().numpy()[rows], beads)
+    link = _linked(structure.atoms.iloc[rows], structure.xyz.double().cpu().numpy()[rows],
+                   structure.residue_of_atom.cpu().numpy()[rows], beads)
     i = torch.from_numpy(np.flatnonzero(link))
     return torch.stack([i, i + 1], -1).to(structure.xyz.device)
 
@@ -933,10 +1113,12 @@ def select_residues(structure:Structure, # where to look
     of = structure.residues
     rows = of[of.chain == chain]
     known = map(repr, of.chain.unique())
-    if len(rows) == 0: raise InputError(f"chain '{chain}'", f"no such chain in '{structure.name}'", nearest(repr(chain), known, 30))
+    if len(rows) == 0:
+        raise InputError(f"chain '{chain}'", f"no such chain in '{structure.name}'", nearest(repr(chain), known, 30))
     low, high = rows.residue_number.min(), rows.residue_number.max()
     inside = rows[rows.residue_number.between(low if start is None else start, high if stop is None else stop)]
-    if len(inside) == 0: raise InputError(f"residues {start} to {stop} of chain '{chain}'", "none", f"numbers from {low} to {high}")
+    if len(inside) == 0:
+        raise InputError(f"residues {start} to {stop} of chain '{chain}'", "none", f"numbers from {low} to {high}")
     return torch.tensor(inside.index.to_numpy(), device=structure.xyz.device)
 
 # %% ../nbs/02_structure.ipynb #8b7edd86
@@ -949,29 +1131,37 @@ def structure_from_beads(beads:Tensor, # (R, 3) positions, Å
     R = len(beads)
     spread = lambda v, default: [v or default]*R if v is None or isinstance(v, str) else list(v)
     names, chains = spread(residue_names, "ALA"), spread(chains, "A")
-    if tuple(beads.shape) != (R, 3) or R == 0: raise InputError("structure_from_beads, beads", f"shape {tuple(beads.shape)}", "(R, 3) with R > 0")
-    if not beads.isfinite().all(): raise InputError("structure_from_beads, beads", "numbers that are not finite", "positions in Å")
+    if tuple(beads.shape) != (R, 3) or R == 0:
+        raise InputError("structure_from_beads, beads", f"shape {tuple(beads.shape)}", "(R, 3) with R > 0")
+    if not beads.isfinite().all():
+        raise InputError("structure_from_beads, beads", "numbers that are not finite", "positions in Å")
     for what, v in (("residue_names", names), ("chains", chains)):
         for n in v:
             if not isinstance(n, str): raise InputError(f"structure_from_beads, {what}", repr(n), "text")
-        if len(v) != R: raise InputError(f"structure_from_beads, {what}", f"{len(v)} values", f"{R}, one per bead, or a single one")
+        if len(v) != R:
+            raise InputError(f"structure_from_beads, {what}", f"{len(v)} values", f"{R}, one per bead, or a single one")
     nucleotide = [len(standard_residue(n) or "XXX") < 3 for n in names]
-    atoms = pd.DataFrame(dict(name=["C1'" if n else "CA" for n in nucleotide], element="C", altloc="", chain=chains, segment="", residue_number=0, insertion_code="", residue_name=names,
-        hetero=False, occupancy=1., b_factor=0., charge=0, carried=False))
+    atoms = pd.DataFrame(dict(
+        name=["C1'" if n else "CA" for n in nucleotide], element="C", altloc="", chain=chains, segment="",
+        residue_number=0, insertion_code="", residue_name=names, hetero=False, occupancy=1., b_factor=0., charge=0,
+        carried=False))
     atoms["residue_number"] = atoms.groupby("chain", sort=False).cumcount() + 1
     electrons = torch.tensor([mean_electrons(n, ["C"]) for n in names], dtype=torch.float32, device=beads.device)
     index = torch.arange(R, device=beads.device)
-    return Structure(beads.detach().float(), index, index.clone(), electrons, atoms, atoms[_RESIDUE_COLUMNS].copy(), name)
+    return Structure(beads.detach().float(), index, index.clone(), electrons,
+                     atoms, atoms[_RESIDUE_COLUMNS].copy(), name)
 
 # %% ../nbs/02_structure.ipynb #0c2923c9
-_BACKBONE, _PHOSPHATE = frozenset("N CA C O OXT OT1 OT2 CB".split()), frozenset("P OP1 OP2 OP3 O1P O2P O5' O5* O3' O3*".split())
+_BACKBONE, _PHOSPHATE = (frozenset("N CA C O OXT OT1 OT2 CB".split()),
+                         frozenset("P OP1 OP2 OP3 O1P O2P O5' O5* O3' O3*".split()))
 
 def _part_of_atom(s): # (A,) 0, 1 or 2
     "Which part of its residue an atom belongs to."
     name, bead, residue = s.atoms.name.to_numpy(), s.bead_atom.cpu().numpy(), s.residue_of_atom.cpu().numpy()
     nucleic = np.isin(name[bead], ["C1'", "C1*"])[residue]
     sugar = np.array([n.endswith(("'", "*")) for n in name])
-    part = np.where(nucleic, np.where(np.isin(name, list(_PHOSPHATE)), 0, np.where(sugar, 1, 2)), ~np.isin(name, list(_BACKBONE)))
+    part = np.where(nucleic, np.where(np.isin(name, list(_PHOSPHATE)), 0, np.where(sugar, 1, 2)),
+                    ~np.isin(name, list(_BACKBONE)))
     return np.where(s.atoms.carried, 0, part).astype(int)
 
 def part_of_atom(structure:Structure, # nominal model
@@ -988,16 +1178,18 @@ def part_of_atom(structure:Structure, # nominal model
     return out
 
 def scattering_parts(structure:Structure, # nominal model
-                    ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
+                ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
     "Backbone and side chain, phosphate, sugar and base, ligand: what an image is rendered from."
     s, Z, of = structure, structure.atom_electrons.double().cpu(), part_of_atom(structure)
     heavy = of >= 0
     group, residue, P = of[heavy], s.residue_of_atom.cpu()[heavy], int(of.max()) + 1
     owner = torch.zeros(P, dtype=torch.long).index_copy(0, group, residue)
     electrons = torch.zeros(P, dtype=torch.float64).index_add(0, group, Z[heavy])
-    points = torch.zeros(P, 3, dtype=torch.float64).index_add(0, group, s.xyz.cpu().double()[heavy]*Z[heavy, None])/electrons[:, None]
+    points = (torch.zeros(P, 3, dtype=torch.float64).index_add(0, group, s.xyz.cpu().double()[heavy]*Z[heavy, None])
+              /electrons[:, None])
     lone = torch.bincount(residue, minlength=s.n_beads)[owner] == 1
-    typical = torch.tensor([_heavy_count(p) if (p := standard_residue(n)) else 1 for n in s.residues.residue_name])[owner]
+    typical = torch.tensor([_heavy_count(p) if (p := standard_residue(n)) else 1
+                            for n in s.residues.residue_name])[owner]
     electrons = torch.where(lone, s.electrons.cpu()[owner]*typical, electrons)
     return points.float(), owner, electrons.float()
 
@@ -1010,7 +1202,7 @@ def loose_parts(structure:Structure, # nominal model
     return loose
 
 def scattering_atoms(structure:Structure, # nominal model
-                    ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
+                ) -> tuple[Tensor, Tensor, Tensor]: # points (P, 3) in Å, residue each moves with (P,), electrons (P,)
     "Every atom but hydrogen, in the order of the residues."
     s, heavy = structure, (structure.atom_electrons > 1).nonzero().flatten()
     heavy = heavy[s.residue_of_atom[heavy].argsort(stable=True)]

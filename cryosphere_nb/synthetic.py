@@ -20,7 +20,8 @@ from .core import InputError, generator, ifft2c, printable, write_atomic
 from .geometry import apply_rigid, random_rotations, rotate, superpose
 from .image import CTFParameters, ctf_half_plane, gaussian_half_plane, per_image, pose_points
 from .particles import Particles, Stack, array_in, refuse_overwrite, relion_tables, write_star
-from .structure import ATOM_COLUMNS, Structure, _build, _elements, load_frames, mean_electrons, save_structure, structure_from_beads
+from .structure import (ATOM_COLUMNS, Structure, build_structure, elements_of, load_frames, mean_electrons,
+                                     save_structure, structure_from_beads)
 
 # %% ../nbs/21_synthetic.ipynb #2ccb1c49
 # ideal geometry: (distance to the previous atom, Å; angle at it, degrees)
@@ -32,7 +33,8 @@ def place_atom(a, b, c, # three placed atoms, (3,) each, Å
     "The atom at distance `r` from `c`, angle `theta` with `b`, torsion `chi` with `a`."
     theta, chi = np.deg2rad(theta), np.deg2rad(chi)
     b_ = (c - b)/np.linalg.norm(c - b)
-    n = np.cross(b - a, b_); n /= np.linalg.norm(n)
+    n = np.cross(b - a, b_)
+    n /= np.linalg.norm(n)
     return c + r*(-np.cos(theta)*b_ + np.sin(theta)*(np.cos(chi)*np.cross(n, b_) + np.sin(chi)*n))
 
 def build_backbone(phi, psi, # (R,) torsions, degrees; ω is 180
@@ -53,28 +55,38 @@ def build_backbone(phi, psi, # (R,) torsions, degrees; ω is 180
     return torch.from_numpy(out)
 
 # %% ../nbs/21_synthetic.ipynb #805ad145
-TWO_BODY_FOLD = [(-98, 150), (-98, 134), (-86, 122), 19, (-78, 169), (-70, 153), (-58, 128), (-143, 123), 23, (60, 39), (-76, -56), (-149, 144), (-42, -59), (53, 30),
-    15, (-141, 109), (-65, -13), (-48, 169), (-54, 132), 25, (-51, -43), (70, 45), (-139, 131), (-122, 118), (-49, 148), (-67, 153), 17, (-47, -39), (67, 45),
-    (-136, 150), (-53, 130), 21, (-68, -62), (-122, 135), (-48, 163), (-62, 130), (-155, 120), 18, (69, 32), (-120, 104), (50, 50), (-73, -48), 23, (-77, 141),
-    (-79, 144), (-132, 121), (-77, 144), (-106, 139), (-76, -43), 25, (-79, -30), (70, 50), (-63, -59), (-49, 164), (-76, 142), 16, (-72, 164), (-68, 109), (-144, 130),
-    (-58, 146), 21, (-68, 143), (-82, 102), (-156, 110), (48, 48), (-64, -18), 19, (-123, 103), (-82, 101), (-139, 163), (-90, -22), 27, (-133, 106), (-59, 149),
-    (67, 49), (-62, -31), (55, 56), (-97, 125), 14, (-68, 156), (-64, 161), (-153, 141), (-88, 168), 22, (-50, -45), (-151, 114), (-81, 102), (-134, 144), 18,
+TWO_BODY_FOLD = [
+    (-98, 150), (-98, 134), (-86, 122), 19, (-78, 169), (-70, 153), (-58, 128), (-143, 123), 23, (60, 39),
+    (-76, -56), (-149, 144), (-42, -59), (53, 30), 15, (-141, 109), (-65, -13), (-48, 169), (-54, 132), 25,
+    (-51, -43), (70, 45), (-139, 131), (-122, 118), (-49, 148), (-67, 153), 17, (-47, -39), (67, 45),
+    (-136, 150), (-53, 130), 21, (-68, -62), (-122, 135), (-48, 163), (-62, 130), (-155, 120), 18, (69, 32),
+    (-120, 104), (50, 50), (-73, -48), 23, (-77, 141), (-79, 144), (-132, 121), (-77, 144), (-106, 139),
+    (-76, -43), 25, (-79, -30), (70, 50), (-63, -59), (-49, 164), (-76, 142), 16, (-72, 164), (-68, 109),
+    (-144, 130), (-58, 146), 21, (-68, 143), (-82, 102), (-156, 110), (48, 48), (-64, -18), 19, (-123, 103),
+    (-82, 101), (-139, 163), (-90, -22), 27, (-133, 106), (-59, 149), (67, 49), (-62, -31), (55, 56), (-97, 125), 14,
+    (-68, 156), (-64, 161), (-153, 141), (-88, 168), 22, (-50, -45), (-151, 114), (-81, 102), (-134, 144), 18,
     (-68, 152), (-129, 141), (-61, 124), (-120, 123)]
 TWO_BODY_HINGE = 200
 
 def two_body() -> tuple[Structure, int]: # the structure; index of the first residue of the second body
-    "A protein of 400 residues: two helical domains and a hinge between them. N, CA, C, O and CB of every residue, centred."
-    phi, psi = np.array([t for item in TWO_BODY_FOLD for t in ([(-62, -43)]*item if isinstance(item, int) else [item])], float).T
+    """A protein of 400 residues: two helical domains and a hinge between them.
+    N, CA, C, O and CB of every residue, centred."""
+    phi, psi = np.array([t for item in TWO_BODY_FOLD
+                         for t in ([(-62, -43)]*item if isinstance(item, int) else [item])], float).T
     xyz = build_backbone(phi, psi)
     xyz = (xyz - xyz[:, 1].mean(0)).flatten(0, 1).float()
     R = len(phi)
-    residue = pd.DataFrame(dict(chain="A", residue_number=np.arange(R) + 1, insertion_code="", residue_name=np.where(phi > 0, "GLY", "ALA")))
+    residue = pd.DataFrame(dict(chain="A", residue_number=np.arange(R) + 1, insertion_code="",
+                                residue_name=np.where(phi > 0, "GLY", "ALA")))
     keep = torch.from_numpy(~np.repeat(phi > 0, 5) | (np.arange(5*R) % 5 != 4)) # a glycine has no CB
-    atoms = residue.loc[np.repeat(np.arange(R), 5)].assign(name=["N", "CA", "C", "O", "CB"]*R, element=["N", "C", "C", "O", "C"]*R, altloc="", segment="", hetero=False, occupancy=1., b_factor=0., charge=0, carried=False)
+    atoms = residue.loc[np.repeat(np.arange(R), 5)].assign(
+        name=["N", "CA", "C", "O", "CB"]*R, element=["N", "C", "C", "O", "C"]*R, altloc="", segment="", hetero=False,
+        occupancy=1., b_factor=0., charge=0, carried=False)
     atoms = atoms[[*ATOM_COLUMNS, "carried"]][keep.numpy()].reset_index(drop=True)
     electrons = torch.tensor([mean_electrons(n) for n in residue.residue_name], dtype=torch.float32)
     bead_atom = torch.from_numpy(np.flatnonzero(atoms.name == "CA"))
-    return Structure(xyz[keep], torch.arange(R).repeat_interleave(5)[keep], bead_atom, electrons, atoms, residue, "two_body"), TWO_BODY_HINGE
+    return Structure(xyz[keep], torch.arange(R).repeat_interleave(5)[keep], bead_atom, electrons, atoms, residue,
+                     "two_body"), TWO_BODY_HINGE
 
 # %% ../nbs/21_synthetic.ipynb #bcd23808
 def hinge_movie(structure:Structure, # nominal structure
@@ -84,13 +96,16 @@ def hinge_movie(structure:Structure, # nominal structure
                 pivot:Tensor|None=None, # (3,) a point of the axis, Å; None takes that residue's bead
                ) -> Tensor: # (F, A, 3) all atoms, Å
     "Frames in which everything from residue `hinge` on is turned by `angles`."
-    if not 0 < hinge < structure.n_beads: raise InputError("hinge", hinge, f"a residue index from 1 to {structure.n_beads - 1}")
+    if not 0 < hinge < structure.n_beads:
+        raise InputError("hinge", hinge, f"a residue index from 1 to {structure.n_beads - 1}")
     angles, xyz = torch.as_tensor(angles, dtype=torch.float32), structure.xyz
     before = structure.residue_of_atom == hinge - 1
     named = lambda *names: before & torch.tensor(structure.atoms.name.isin(names).tolist())
     if pivot is None: pivot = structure.beads[hinge - 1]
     if axis is None:
-        if not (carbon := named("C")).any(): raise InputError("hinge_movie", f"no atom C in residue {structure.labels[hinge - 1]}", "a backbone", "Give the axis.")
+        if not (carbon := named("C")).any():
+            raise InputError("hinge_movie", f"no atom C in residue {structure.labels[hinge - 1]}", "a backbone",
+                             "Give the axis.")
         axis = xyz[carbon][0] - pivot
     moving = (structure.residue_of_atom >= hinge) | named("O", "OXT") # the carbonyl oxygen is beyond the bond
     frames = xyz.expand(len(angles), -1, -1).clone()
@@ -120,34 +135,51 @@ def read_movie(source, # (F, A, 3) array, path of a multi-model file, or (topolo
     else: structure, frames = _check_frames(source, structure)
     if align is not None:
         beads = frames[:, structure.bead_atom][:, torch.as_tensor(align)].double()
-        frames = apply_rigid(frames.double(), *superpose(beads, structure.beads[torch.as_tensor(align)].double().expand_as(beads))).float()
+        frames = apply_rigid(
+            frames.double(),
+            *superpose(beads, structure.beads[torch.as_tensor(align)].double().expand_as(beads))).float()
     shift = structure.beads.mean(0) if centre else torch.zeros(3)
     return replace(structure, xyz=structure.xyz - shift), frames - shift
 
 def _check_frames(source, structure):
     "An array of frames and its structure."
     frames = torch.as_tensor(np.asarray(source), dtype=torch.float32)
-    if frames.ndim != 3 or frames.shape[-1] != 3 or 0 in frames.shape: raise InputError("movie", f"shape {tuple(frames.shape)}", "(F, A, 3): frames, atoms, x y z")
+    if frames.ndim != 3 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise InputError("movie", f"shape {tuple(frames.shape)}", "(F, A, 3): frames, atoms, x y z")
     if structure is None: structure = structure_from_beads(frames[0], name="movie")
-    if frames.shape[1] != structure.n_atoms: raise InputError("movie", f"{frames.shape[1]} atoms", f"{structure.n_atoms}, as in structure '{structure.name}'")
-    for f in (~frames.isfinite().flatten(1).all(1)).nonzero()[:1, 0].tolist(): raise InputError(f"movie, frame {f}", "a coordinate that is not finite", "positions in Å")
+    if frames.shape[1] != structure.n_atoms:
+        raise InputError("movie", f"{frames.shape[1]} atoms",
+                         f"{structure.n_atoms}, as in structure '{structure.name}'")
+    for f in (~frames.isfinite().flatten(1).all(1)).nonzero()[:1, 0].tolist():
+        raise InputError(f"movie, frame {f}", "a coordinate that is not finite", "positions in Å")
     return structure, frames
 
 def _read_trajectory(topology, trajectory, step):
     "Structure and frames of a trajectory, through MDAnalysis."
     try: import MDAnalysis
-    except ImportError: raise InputError(f"movie {Path(topology).name}, {Path(trajectory).name}", "no MDAnalysis installed", "MDAnalysis to read trajectories", "pip install MDAnalysis") from None
+    except ImportError:
+        raise InputError(f"movie {Path(topology).name}, {Path(trajectory).name}", "no MDAnalysis installed",
+                         "MDAnalysis to read trajectories", "pip install MDAnalysis") from None
     for file in (topology, trajectory):
-        if not Path(file).is_file(): raise InputError(file, "no such file", "a file that MDAnalysis reads")
+        if not Path(file).is_file():
+            raise InputError(file, "no such file", "a file that MDAnalysis reads")
     try: atoms = MDAnalysis.Universe(str(topology), str(trajectory)).atoms
-    except Exception as e: raise InputError(f"{Path(topology).name}, {Path(trajectory).name}", f"files that MDAnalysis does not read together ({e})", "a topology and its trajectory") from None
+    except Exception as e:
+        raise InputError(f"{Path(topology).name}, {Path(trajectory).name}",
+                         f"files that MDAnalysis does not read together ({e})",
+                         "a topology and its trajectory") from None
     has = lambda name, default: np.asarray(getattr(atoms, name, None) if hasattr(atoms, name) else [default]*len(atoms))
     segments, chains = has("segids", "").astype(str), has("chainIDs", "").astype(str)
-    table = pd.DataFrame(dict(name=has("names", "").astype(str), element=has("elements", "").astype(str), altloc="", chain=np.where(chains == "", segments, chains), segment=segments, residue_number=has("resids", 1), insertion_code=np.char.strip(has("icodes", "").astype(str)),
+    table = pd.DataFrame(dict(
+        name=has("names", "").astype(str), element=has("elements", "").astype(str), altloc="",
+        chain=np.where(chains == "", segments, chains), segment=segments,
+        residue_number=has("resids", 1), insertion_code=np.char.strip(has("icodes", "").astype(str)),
         residue_name=has("resnames", "").astype(str), hetero=False, occupancy=1., b_factor=0., charge=0))
-    table["element"] = _elements(table)
-    structure, kept = _build(table.assign(**dict(zip("xyz", atoms.positions.astype(float).T))), topology, "warn")
-    return structure, torch.from_numpy(np.stack([atoms.positions[kept] for _ in atoms.universe.trajectory[::step]]).astype(np.float32))
+    table["element"] = elements_of(table)
+    structure, kept = build_structure(
+        table.assign(**dict(zip("xyz", atoms.positions.astype(float).T))), topology, "warn")
+    return structure, torch.from_numpy(
+        np.stack([atoms.positions[kept] for _ in atoms.universe.trajectory[::step]]).astype(np.float32))
 
 # %% ../nbs/21_synthetic.ipynb #b6c98b00
 def point_half_plane(points:Tensor, # (B, A, 3) posed atoms, Å
@@ -157,7 +189,8 @@ def point_half_plane(points:Tensor, # (B, A, 3) posed atoms, Å
                     ) -> Tensor: # (B, D, D//2+1) complex
     "The exact Fourier transform of points, on the half plane of `fft2c`."
     q = points[..., :2]/per_image(pixel_size, points, 3)
-    phase = q.transpose(1, 2)[..., None]*(torch.arange(D//2 + 1, device=q.device, dtype=q.dtype)*(2*math.pi/D)) # (B, 2, A, K)
+    phase = q.transpose(1, 2)[..., None]*(
+        torch.arange(D//2 + 1, device=q.device, dtype=q.dtype)*(2*math.pi/D)) # (B, 2, A, K)
     (cx, cy), (sx, sy) = phase.cos().unbind(1), phase.sin().unbind(1)
     cy, sy = ((v*amplitudes[..., None]).transpose(1, 2) for v in (cy, sy))
     cc, ss, sc, cs = cy @ cx, sy @ sx, sy @ cx, cy @ sx
@@ -169,7 +202,8 @@ def scatterers(structure:Structure, # molecule
               ) -> tuple[Tensor, Tensor, float]: # (n,) atom indices, (n,) electrons, σ in Å
     "Which atoms scatter, how strongly, and how wide they are."
     if scattering == "beads": return structure.bead_atom, structure.electrons, 2.
-    if scattering != "atoms": raise InputError("scattering", repr(scattering), "'atoms' or 'beads'")
+    if scattering != "atoms":
+        raise InputError("scattering", repr(scattering), "'atoms' or 'beads'")
     heavy = (structure.atom_electrons > 1).nonzero().flatten()
     return heavy, structure.atom_electrons[heavy], 0.7
 
@@ -190,13 +224,18 @@ class Optics:
     def __post_init__(self):
         for name in ("defocus_a", "astigmatism_a"):
             v = getattr(self, name)
-            if len(v) != 2 or not v[0] <= v[1]: raise InputError(f"Optics, field '{name}'", v, "a range (low, high), Å")
+            if len(v) != 2 or not v[0] <= v[1]:
+                raise InputError(f"Optics, field '{name}'", v, "a range (low, high), Å")
         for name in ("voltage_kv", "share"):
-            if not getattr(self, name) > 0: raise InputError(f"Optics, field '{name}'", getattr(self, name), "a positive number")
-        if self.voltage_kv > 5000: raise InputError("Optics, field 'voltage_kv'", self.voltage_kv, "kilovolts, for example 300")
-        if self.pixel_size_a is not None and not self.pixel_size_a > 0: raise InputError("Optics, field 'pixel_size_a'", self.pixel_size_a, "a positive number, Å, or None")
+            if not getattr(self, name) > 0:
+                raise InputError(f"Optics, field '{name}'", getattr(self, name), "a positive number")
+        if self.voltage_kv > 5000:
+            raise InputError("Optics, field 'voltage_kv'", self.voltage_kv, "kilovolts, for example 300")
+        if self.pixel_size_a is not None and not self.pixel_size_a > 0:
+            raise InputError("Optics, field 'pixel_size_a'", self.pixel_size_a, "a positive number, Å, or None")
 
-NO_CTF = Optics(spherical_aberration_mm=0., amplitude_contrast=1., defocus_a=(0., 0.), astigmatism_a=(0., 0.)) # a CTF of 1 at every frequency
+# a CTF of 1 at every frequency
+NO_CTF = Optics(spherical_aberration_mm=0., amplitude_contrast=1., defocus_a=(0., 0.), astigmatism_a=(0., 0.))
 
 def uniform(n:int, # how many
             low:float, high:float, # range
@@ -215,7 +254,9 @@ def draw_optics(optics, # sequence of `Optics`
     of = lambda f: torch.tensor([float(f(o)) for o in optics])[group]
     between = lambda f: of(lambda o: f(o)[0]) + of(lambda o: f(o)[1] - f(o)[0])*torch.rand(n, generator=gen)
     mean, half = between(lambda o: o.defocus_a), between(lambda o: o.astigmatism_a)/2
-    ctf = CTFParameters(mean + half, mean - half, uniform(n, -math.pi/2, math.pi/2, gen), of(lambda o: o.voltage_kv*1e3), of(lambda o: o.spherical_aberration_mm*1e7), of(lambda o: o.amplitude_contrast),
+    ctf = CTFParameters(mean + half, mean - half, uniform(n, -math.pi/2, math.pi/2, gen),
+                        of(lambda o: o.voltage_kv*1e3), of(lambda o: o.spherical_aberration_mm*1e7),
+                        of(lambda o: o.amplitude_contrast),
                         of(lambda o: math.radians(o.phase_shift_deg)), of(lambda o: o.b_factor_a2))
     return ctf, of(lambda o: o.pixel_size_a or pixel_size)
 
@@ -241,11 +282,17 @@ class Simulation:
     subunit:Tensor|None=None # (R,) bool, residues that those particles lack
 
     def __len__(self): return len(self.states)
-    def __repr__(self): return (f"Simulation of '{self.structure.name}': {len(self)} images of {self.box} pixels, {len(self.frames)} frames, "
-                                f"pixel {', '.join(f'{a:.4g}' for a in self.pixel_size.unique().tolist())} Å, SNR {self.snr:g}, {self.contrast} {self.scattering}"
-                                + ("" if self.lacking is None else f"; {int(self.subunit.sum())} residues are absent in {self.lacking.float().mean():.1%} of the images"))
+    def __repr__(self):
+        return (f"Simulation of '{self.structure.name}': {len(self)} images of {self.box} pixels, "
+                f"{len(self.frames)} frames, "
+                f"pixel {', '.join(f'{a:.4g}' for a in self.pixel_size.unique().tolist())} Å, "
+                f"SNR {self.snr:g}, {self.contrast} {self.scattering}"
+                + ("" if self.lacking is None else f"; {int(self.subunit.sum())} residues are absent "
+                                                   f"in {self.lacking.float().mean():.1%} of the images"))
 
-    def _rows(self, indices): return torch.arange(len(self)) if indices is None else torch.atleast_1d(torch.arange(len(self))[torch.as_tensor(indices)])
+    def _rows(self, indices):
+        return (torch.arange(len(self)) if indices is None
+                else torch.atleast_1d(torch.arange(len(self))[torch.as_tensor(indices)]))
 
     def coordinates(self,
                     indices=None, # rows; all by default
@@ -261,15 +308,19 @@ class Simulation:
         "The images without noise."
         atoms, electrons, sigma = scatterers(self.structure, self.scattering)
         there = lambda v: v.to(device)
-        frames, electrons, owner = there(self.frames[:, atoms]), there(electrons), there(self.structure.residue_of_atom[atoms])
+        frames, electrons, owner = (there(self.frames[:, atoms]), there(electrons),
+                                    there(self.structure.residue_of_atom[atoms]))
         sign = {"light": 1., "dark": -1.}[self.contrast]
         rows = self._rows(indices)
         out = torch.empty(len(rows), self.box, self.box)
         for start in range(0, len(rows), chunk):
             i = rows[start:start + chunk]
-            posed, a = pose_points(frames[there(self.states[i])], there(self.R[i]), there(self.shift[i])), there(self.pixel_size[i])
-            present = electrons if self.lacking is None else electrons*~(there(self.lacking[i])[:, None] & there(self.subunit)[owner])
-            F = point_half_plane(posed, present, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)*ctf_half_plane(there(self.ctf[i]), self.box, a)
+            posed, a = (pose_points(frames[there(self.states[i])], there(self.R[i]), there(self.shift[i])),
+                        there(self.pixel_size[i]))
+            present = (electrons if self.lacking is None
+                       else electrons*~(there(self.lacking[i])[:, None] & there(self.subunit)[owner]))
+            F = (point_half_plane(posed, present, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)
+                 *ctf_half_plane(there(self.ctf[i]), self.box, a))
             out[start:start + chunk] = ifft2c(sign*F, self.box)
         return out
 
@@ -278,7 +329,8 @@ class Simulation:
              ) -> Tensor: # (n, D, D)
         "The noise of these images: white, Gaussian, from each image's own seed."
         shape = (self.box, self.box)
-        draws = [torch.randn(shape, generator=generator(seed)) for seed in self.noise_seeds[self._rows(indices)].tolist()]
+        draws = [torch.randn(shape, generator=generator(seed))
+                 for seed in self.noise_seeds[self._rows(indices)].tolist()]
         return self.noise_std*torch.stack(draws) if draws else torch.empty(0, *shape)
 
     def images(self,
@@ -291,7 +343,8 @@ class Simulation:
     @property
     def table(self) -> pd.DataFrame: # N rows
         "Image, state, what is known about the state, and whether the subunit is absent."
-        table = pd.DataFrame({"image": np.arange(len(self)), "state": self.states.numpy()} | ({} if self.lacking is None else {"absent": self.lacking.numpy()}))
+        table = pd.DataFrame({"image": np.arange(len(self)), "state": self.states.numpy()}
+                             | ({} if self.lacking is None else {"absent": self.lacking.numpy()}))
         return table if self.values is None else table.join(self.values.iloc[table.state].reset_index(drop=True))
 
     @property
@@ -299,7 +352,8 @@ class Simulation:
         "Particles whose stack is rendered on demand."
         N = len(self)
         stack = Stack(f"{self.structure.name}.mrcs", N, self.box, array=RenderedImages(self))
-        p = Particles(pd.DataFrame(index=range(N)), self.R, self.shift, self.ctf, self.pixel_size, torch.ones(N), (stack,), np.zeros(N, int), np.arange(N), kind="memory")
+        p = Particles(pd.DataFrame(index=range(N)), self.R, self.shift, self.ctf, self.pixel_size, torch.ones(N),
+                      (stack,), np.zeros(N, int), np.arange(N), kind="memory")
         optics, table = relion_tables(p)
         return replace(p, table=table, blocks={"optics": optics})
 
@@ -308,7 +362,8 @@ class RenderedImages:
     def __init__(self, simulation:Simulation): self.simulation = simulation
     def __len__(self): return len(self.simulation)
     def __getitem__(self, index): return self.simulation.images(np.asarray(index)).numpy()
-    def __array__(self, dtype=None, copy=None): return self.simulation.images().numpy().astype(dtype or np.float32)
+    def __array__(self, dtype=None, copy=None):
+        return self.simulation.images().numpy().astype(dtype or np.float32)
 
 # %% ../nbs/21_synthetic.ipynb #8a4f0831
 def simulate(structure:Structure, # nominal structure
@@ -322,7 +377,8 @@ def simulate(structure:Structure, # nominal structure
              max_shift:float=5., # shifts are uniform within ± this, Å
              scattering:str="atoms", # "atoms" (non-hydrogen, σ 0.7 Å) or "beads" (σ 2 Å)
              contrast:str="light", # or "dark"
-             states:Tensor|None=None, # (n,) frame of each image; None: image i shows frame i if there are n frames, else drawn at random
+             # (n,) frame of each image; None: image i shows frame i if there are n frames, else drawn at random
+             states:Tensor|None=None,
              poses:Tensor|None=None, # (n, 3, 3); None: uniform
              shifts:Tensor|None=None, # (n, 2) displacement, Å; None: uniform
              ctf:CTFParameters|None=None, # of the n images; None: drawn from `optics`
@@ -337,51 +393,70 @@ def simulate(structure:Structure, # nominal structure
     _check_settings(structure, frames, n, box, pixel_size, snr, contrast, scattering)
     optics = (optics,) if isinstance(optics, Optics) else tuple(optics)
     drawn, pixels = draw_optics(optics, n, pixel_size, gen)
-    given = lambda name, value, default, shape: default if value is None else _checked(name, torch.as_tensor(value), shape)
+    given = lambda name, value, default, shape: (default if value is None
+                                                 else _checked(name, torch.as_tensor(value), shape))
     states = given("states", states, torch.arange(n) if n == F else torch.randint(F, (n,), generator=gen), (n,)).long()
-    if (states < 0).any() or (states >= F).any(): raise InputError("states", f"{states.min()} to {states.max()}", f"frames from 0 to {F - 1}")
+    if (states < 0).any() or (states >= F).any():
+        raise InputError("states", f"{states.min()} to {states.max()}", f"frames from 0 to {F - 1}")
     poses = given("poses", poses, random_rotations(n, gen), (n, 3, 3)).float()
     shifts = given("shifts", shifts, max_shift*(2*torch.rand(n, 2, generator=gen) - 1), (n, 2)).float()
     seeds = torch.randint(2**62, (n,), generator=gen)
     if ctf is not None: _checked("ctf", ctf.voltage, (n,))
-    values = None if values is None else pd.DataFrame({k: np.asarray(_checked(f"values, '{k}'", torch.as_tensor(v), (F,))) for k, v in values.items()})
-    simulation = Simulation(structure, frames, states, poses, shifts, drawn if ctf is None else ctf, pixels, box, seeds, 0., snr, scattering, contrast, values, *_check_absence(structure, n, lacking, subunit))
+    values = None if values is None else pd.DataFrame(
+        {k: np.asarray(_checked(f"values, '{k}'", torch.as_tensor(v), (F,))) for k, v in values.items()})
+    simulation = Simulation(structure, frames, states, poses, shifts, drawn if ctf is None else ctf, pixels, box,
+                            seeds, 0., snr, scattering, contrast, values,
+                            *_check_absence(structure, n, lacking, subunit))
     if math.isinf(snr): return simulation
     sample = torch.linspace(0, n - 1, min(n, 256)).round().long()
     return replace(simulation, noise_std=math.sqrt(simulation.clean(sample).var(dim=(-2, -1)).mean().item()/snr))
 
 def _checked(name, value, shape):
     "`value`, if it has this shape."
-    if tuple(value.shape) != shape: raise InputError(name, f"shape {tuple(value.shape)}", f"{shape}")
+    if tuple(value.shape) != shape:
+        raise InputError(name, f"shape {tuple(value.shape)}", f"{shape}")
     return value
 
 def _check_absence(structure, n, lacking, subunit):
     "Which images lack which residues, as masks; two times None if all are complete."
-    if (lacking is None) != (subunit is None): raise InputError("simulate", "one of lacking and subunit", "both or none")
+    if (lacking is None) != (subunit is None):
+        raise InputError("simulate", "one of lacking and subunit", "both or none")
     if lacking is None: return None, None
-    lacking, rows, mask = _checked("lacking", torch.as_tensor(lacking), (n,)).bool(), torch.as_tensor(subunit), torch.zeros(structure.n_beads, dtype=torch.bool)
-    if rows.dtype != torch.bool and len(rows) and not 0 <= rows.min() <= rows.max() < len(mask): raise InputError("subunit", f"bead indices from {rows.min()} to {rows.max()}", f"0 to {len(mask) - 1}")
+    lacking, rows, mask = (_checked("lacking", torch.as_tensor(lacking), (n,)).bool(), torch.as_tensor(subunit),
+                           torch.zeros(structure.n_beads, dtype=torch.bool))
+    if rows.dtype != torch.bool and len(rows) and not 0 <= rows.min() <= rows.max() < len(mask):
+        raise InputError("subunit", f"bead indices from {rows.min()} to {rows.max()}", f"0 to {len(mask) - 1}")
     mask[rows if rows.dtype != torch.bool else _checked("subunit", rows, mask.shape)] = True
-    if not 0 < mask.sum() < len(mask): raise InputError("subunit", f"{int(mask.sum())} of {len(mask)} residues", "some of the residues, not all")
+    if not 0 < mask.sum() < len(mask):
+        raise InputError("subunit", f"{int(mask.sum())} of {len(mask)} residues", "some of the residues, not all")
     return lacking, mask
 
 def _check_settings(structure, frames, n, box, pixel_size, snr, contrast, scattering):
     "Refuse what cannot be simulated."
-    for name, value, good, expected in (("n", n, isinstance(n, int) and n >= 1, "at least one image"), ("box", box, isinstance(box, int) and box >= 8, "a whole number of pixels, 8 or more"),
-        ("pixel_size", pixel_size, pixel_size > 0, "a positive number, Å"), ("snr", snr, snr > 0, "a positive number (inf for no noise)"), ("contrast", repr(contrast), contrast in ("light", "dark"), "'light' or 'dark'")):
+    for name, value, good, expected in (
+            ("n", n, isinstance(n, int) and n >= 1, "at least one image"),
+            ("box", box, isinstance(box, int) and box >= 8, "a whole number of pixels, 8 or more"),
+            ("pixel_size", pixel_size, pixel_size > 0, "a positive number, Å"),
+            ("snr", snr, snr > 0, "a positive number (inf for no noise)"),
+            ("contrast", repr(contrast), contrast in ("light", "dark"), "'light' or 'dark'")):
         if not good: raise InputError(f"simulate, {name}", value, expected)
     reach = torch.stack([f[scatterers(structure, scattering)[0]].norm(dim=-1).max() for f in frames])
-    if reach.max() > box*pixel_size/2: raise InputError("simulate, box", f"{box} pixels of {pixel_size:g} Å, {box*pixel_size/2:.0f} Å to each side, and an atom {reach.max():.0f} Å from the origin in frame {reach.argmax()}",
-        f"a box of at least {math.ceil(2*reach.max()/pixel_size)} pixels", "Is the structure centred at the origin?")
+    if reach.max() > box*pixel_size/2:
+        raise InputError("simulate, box", f"{box} pixels of {pixel_size:g} Å, {box*pixel_size/2:.0f} Å to each side, "
+                         f"and an atom {reach.max():.0f} Å from the origin in frame {reach.argmax()}",
+                         f"a box of at least {math.ceil(2*reach.max()/pixel_size)} pixels",
+                         "Is the structure centred at the origin?")
 
 # %% ../nbs/21_synthetic.ipynb #8c7d0ad4
 def draw_absent(coordinate:Tensor, # (n,) a number for each image, for example an angle
                 share:float=0.3, # of the images that lack the subunit, on average
-                slope:float=2., # b: change of the log odds with a standard deviation of the coordinate; 0 for independence
+                # b: change of the log odds with a standard deviation of the coordinate; 0 for independence
+                slope:float=2.,
                 gen:torch.Generator|None=None, # source of randomness
                ) -> Tensor: # (n,) bool
     "Which images lack a subunit."
-    if not 0 < share < 1: raise InputError("draw_absent, share", share, "a fraction between 0 and 1")
+    if not 0 < share < 1:
+        raise InputError("draw_absent, share", share, "a fraction between 0 and 1")
     q = torch.as_tensor(coordinate).double()
     q = slope*(q - q.mean())/q.std().clamp(min=1e-30) if len(q) > 1 else torch.zeros_like(q)
     low, high = -60 - q.abs().max(), 60 + q.abs().max()
@@ -389,7 +464,6 @@ def draw_absent(coordinate:Tensor, # (n,) a number for each image, for example a
         a = (low + high)/2
         low, high = (a, high) if torch.sigmoid(a + q).mean() < share else (low, a)
     return torch.rand(len(q), generator=gen) < torch.sigmoid(a + q)
-
 
 # %% ../nbs/21_synthetic.ipynb #2edb234d
 def write_simulation(folder, # folder to write into
@@ -402,11 +476,14 @@ def write_simulation(folder, # folder to write into
                      chunk:int=256, # images in memory at a time
                     ) -> dict: # what -> path: star, stacks, model, table, truth
     "Write a simulation as star, mrcs and model, with the truth beside it."
-    if dtype not in ("float32", "float16"): raise InputError("dtype", repr(dtype), "'float32' or 'float16'")
+    if dtype not in ("float32", "float16"):
+        raise InputError("dtype", repr(dtype), "'float32' or 'float16'")
     folder, sizes = Path(folder), simulation.pixel_size.unique()
     stacks = [folder/f"{name}{'' if len(sizes) == 1 else f'_{k + 1}'}.mrcs" for k in range(len(sizes))]
-    files = dict(star=folder/f"{name}.star", model=folder/model, table=folder/f"{name}_truth.csv", truth=folder/f"{name}_truth.npz", stacks=stacks)
-    for file in [*stacks, *(v for k, v in files.items() if k != "stacks")]: refuse_overwrite(file, overwrite)
+    files = dict(star=folder/f"{name}.star", model=folder/model, table=folder/f"{name}_truth.csv",
+                 truth=folder/f"{name}_truth.npz", stacks=stacks)
+    for file in [*stacks, *(v for k, v in files.items() if k != "stacks")]:
+        refuse_overwrite(file, overwrite)
     which, index = np.zeros(len(simulation), int), np.zeros(len(simulation), int)
     with tqdm(total=len(simulation), disable=not progress, desc="images") as bar:
         for k, (size, file) in enumerate(zip(sizes, stacks)):
@@ -415,23 +492,34 @@ def write_simulation(folder, # folder to write into
             _stream_stack(file, simulation, rows, float(size), dtype, chunk, bar)
     save_structure(simulation.structure, files["model"], overwrite=overwrite)
     with write_atomic(files["table"]) as tmp: simulation.table.to_csv(tmp, index=False)
-    with write_atomic(files["truth"]) as tmp: np.savez_compressed(tmp, beads=simulation.frames[:, simulation.structure.bead_atom].numpy(), states=simulation.states.numpy())
-    optics, table = relion_tables(replace(simulation.particles, file=which, index=index, stacks=tuple(replace(simulation.particles.stacks[0], path=file.name) for file in stacks)))
-    write_star(replace(simulation.particles, table=table, blocks={"optics": optics}), files["star"], overwrite=overwrite)
+    with write_atomic(files["truth"]) as tmp:
+        np.savez_compressed(tmp, beads=simulation.frames[:, simulation.structure.bead_atom].numpy(),
+                            states=simulation.states.numpy())
+    optics, table = relion_tables(replace(
+        simulation.particles, file=which, index=index,
+        stacks=tuple(replace(simulation.particles.stacks[0], path=file.name) for file in stacks)))
+    write_star(replace(simulation.particles, table=table, blocks={"optics": optics}), files["star"],
+               overwrite=overwrite)
     return files
 
 def _stream_stack(path, simulation, rows, pixel_size, dtype, chunk, bar):
     "Render and write a stack, `chunk` images at a time."
     low, high, total, squares = math.inf, -math.inf, 0., 0.
-    with write_atomic(path) as tmp, mrcfile.new_mmap(tmp, (len(rows), simulation.box, simulation.box), mrc_mode=dict(float32=2, float16=12)[dtype], overwrite=True) as mrc:
+    with write_atomic(path) as tmp, mrcfile.new_mmap(tmp, (len(rows), simulation.box, simulation.box),
+                                                     mrc_mode=dict(float32=2, float16=12)[dtype],
+                                                     overwrite=True) as mrc:
         for i in torch.arange(len(rows)).split(chunk):
             images = simulation.images(rows[i])
             mrc.data[i[0]:i[-1] + 1] = images.numpy().astype(dtype)
-            low, high, total, squares = min(low, images.min().item()), max(high, images.max().item()), total + images.double().sum().item(), squares + images.double().square().sum().item()
+            low, high, total, squares = (min(low, images.min().item()), max(high, images.max().item()),
+                                         total + images.double().sum().item(),
+                                         squares + images.double().square().sum().item())
             bar.update(len(i))
-        mrc.set_image_stack(); mrc.voxel_size = pixel_size
+        mrc.set_image_stack()
+        mrc.voxel_size = pixel_size
         mean = total/mrc.data.size
-        mrc.header.dmin, mrc.header.dmax, mrc.header.dmean, mrc.header.rms = low, high, mean, math.sqrt(max(squares/mrc.data.size - mean**2, 0))
+        mrc.header.dmin, mrc.header.dmax, mrc.header.dmean, mrc.header.rms = (
+            low, high, mean, math.sqrt(max(squares/mrc.data.size - mean**2, 0)))
 
 def read_truth(path, # the star file, or the .npz beside it
               ) -> tuple[Tensor, pd.DataFrame]: # true beads of every image (N, R, 3) Å, and the table of the CSV
@@ -439,22 +527,33 @@ def read_truth(path, # the star file, or the .npz beside it
     stem = Path(path).name.removesuffix(".star").removesuffix(".npz").removesuffix("_truth")
     npz, csv = (Path(path).parent/f"{stem}_truth.{kind}" for kind in ("npz", "csv"))
     for file in (npz, csv):
-        if not file.is_file(): raise InputError(file, "no such file", "the truth of a simulation, beside its star file")
+        if not file.is_file():
+            raise InputError(file, "no such file", "the truth of a simulation, beside its star file")
     expected = "the truth of a simulation, as write_simulation wrote it"
     def whole(file, read):
         try: return read(file)
         except InputError: raise
-        except Exception as e: raise InputError(file, f"a file that cannot be read ({type(e).__name__}: {printable(e, 200)})", expected) from None # zip archives and tables fail in many ways
-    with whole(npz, zipfile.ZipFile) as archive: beads, states = (whole(npz, lambda _: _member(archive, f"{name}.npy", npz, expected)) for name in ("beads", "states"))
+        except Exception as e: # zip archives and tables fail in many ways
+            raise InputError(file, f"a file that cannot be read ({type(e).__name__}: {printable(e, 200)})",
+                             expected) from None
+    with whole(npz, zipfile.ZipFile) as archive:
+        beads, states = (whole(npz, lambda _: _member(archive, f"{name}.npy", npz, expected))
+                         for name in ("beads", "states"))
     table = whole(csv, pd.read_csv)
-    if beads.ndim != 3 or beads.shape[2] != 3 or beads.dtype.kind != "f" or states.ndim != 1 or states.dtype.kind not in "iu" or len(table) != len(states):
-        raise InputError(npz, f"beads of shape {beads.shape}, {states.shape} states, {len(table)} rows in {csv.name}", "beads (F, R, 3), and a state and a row for each image")
-    if ((states < 0) | (states >= len(beads))).any() or not np.isfinite(beads).all(): raise InputError(npz, "states or beads out of range", f"states from 0 to {len(beads) - 1}, and finite positions")
+    if (beads.ndim != 3 or beads.shape[2] != 3 or beads.dtype.kind != "f"
+            or states.ndim != 1 or states.dtype.kind not in "iu" or len(table) != len(states)):
+        raise InputError(npz, f"beads of shape {beads.shape}, {states.shape} states, {len(table)} rows in {csv.name}",
+                         "beads (F, R, 3), and a state and a row for each image")
+    if ((states < 0) | (states >= len(beads))).any() or not np.isfinite(beads).all():
+        raise InputError(npz, "states or beads out of range",
+                         f"states from 0 to {len(beads) - 1}, and finite positions")
     return torch.from_numpy(np.array(beads, np.float32))[torch.from_numpy(states.astype(np.int64))], table
 
 def _member(archive, name, path, expected):
     "An array of a zip archive; deflate makes nothing smaller than by a factor of 1032."
     info = archive.getinfo(name)
-    if info.file_size > 1100*os.path.getsize(path): raise InputError(f"{path}, {name}", f"{info.file_size} bytes, in an archive of {os.path.getsize(path)}", expected)
+    if info.file_size > 1100*os.path.getsize(path):
+        raise InputError(f"{path}, {name}", f"{info.file_size} bytes, in an archive of {os.path.getsize(path)}",
+                         expected)
     data = archive.read(info)
     return array_in(io.BytesIO(data), len(data), f"{path}, {name}", expected)

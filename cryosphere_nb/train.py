@@ -6,11 +6,11 @@
 __all__ = ['CHOICES', 'EPOCHS', 'STEPS', 'BATCHES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'GAP_IMAGES', 'ATOM_A', 'STRETCH_IMAGES',
            'PICTURE_IMAGES', 'FitConfig', 'PartSpec', 'check_part', 'make_config', 'make_parts', 'model_offset',
            'moved', 'default_box', 'settle', 'read_run', 'check_same_run', 'is_finished', 'finished_run', 'used_rows',
-           'Run', 'check_checkpoint', 'Inference', 'gaussian_kl', 'chain_misfit', 'what_scatters', 'independent_share',
-           'independent_values', 'chain_starts', 'make_model', 'with_picture', 'radius_a', 'score_levels',
-           'feature_inputs', 'all_features', 'nominal_noise', 'refuse_infinite', 'prepare_model', 'infer',
-           'estimate_at_draws', 'open_picture', 'encoder_posterior', 'fit', 'nominal_model', 'hold_together', 'train',
-           'begin', 'told', 'infer_together', 'final_model', 'n_rows', 'make_learner', 'finish']
+           'Run', 'check_checkpoint', 'Inference', 'gaussian_kl', 'chain_misfit', 'latent_response', 'what_scatters',
+           'independent_share', 'independent_values', 'chain_starts', 'make_model', 'with_picture', 'radius_a',
+           'score_levels', 'feature_inputs', 'all_features', 'nominal_noise', 'refuse_infinite', 'prepare_model',
+           'infer', 'estimate_at_draws', 'open_picture', 'encoder_posterior', 'fit', 'nominal_model', 'hold_together',
+           'train', 'begin', 'told', 'infer_together', 'final_model', 'n_rows', 'make_learner', 'finish']
 
 # %% ../nbs/32_train.ipynb #93b6ec41
 import math, os, time, warnings
@@ -22,21 +22,29 @@ from pathlib import Path
 import numpy as np, pandas as pd, scipy.fft, torch
 from torch import Tensor
 
-from .core import InputError, check_seed, config_from_dict, fft2c, file_name, frequency_radius, generator, half_plane_weights, nearest, write_csv
+from .core import (InputError, check_seed, config_from_dict, fft2c, file_name, frequency_radius, generator,
+                                half_plane_weights, nearest, write_csv)
 from .decoder import Decoder, ResidueDecoder, joint_gaps
 from .domains import Domains, find_domains
 from .encoders import ENCODERS, ScoreEncoder, make_encoder, n_score_features, score_features
 from .geometry import rigid_modes
-from .learner import Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner, MoveBorders, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState, Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer, on_main, open_checkpoint, progress_bar, say, split_rows, training_report, weights_of
+from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner,
+                                   MoveBorders, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState,
+                                   Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer,
+                                   on_main, open_checkpoint, progress_bar, say, split_rows, training_report, weights_of)
 from .likelihood import NoiseModel, mask_share
 from .losses import LossWeights, Schedule, correlation_loss, elastic_pairs
 from .model import CryoSphere, mean_free
-from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_disc, soft_step, write_star
+from .particles import (Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_disc,
+                                     soft_step, write_star)
 from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures, search_model
 from .preflight import Preflight, preflight
-from .run_folder import check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts, open_latents, open_config, read_tensors, save_latents, tensors_digest, will_resume, write_config, write_tensors
+from .run_folder import (check_facts, check_held, check_types, clear_folder, data_facts, hold, model_facts,
+                                      open_latents, open_config, read_tensors, save_latents, tensors_digest,
+                                      will_resume, write_config, write_tensors)
 from .segmentation import Part, Segmentation, snap_borders
-from .structure import Structure, bonded_pairs, check_round_trip, load_structure, loose_parts, part_of_atom, save_structure, scattering_atoms, scattering_parts, select_residues
+from .structure import (Structure, bonded_pairs, check_round_trip, load_structure, loose_parts,
+                                     part_of_atom, save_structure, scattering_atoms, scattering_parts, select_residues)
 from .viewers import thin_frames
 
 # %% ../nbs/32_train.ipynb #f56172da
@@ -45,13 +53,17 @@ class FitConfig:
     "All settings of a run."
     n_segments:int = 10 # number of segments at most; ignored where `parts` give their own
     parts:tuple = () # of {"chain", "start", "stop", "n_segments"}: segment these residue ranges only, hold the rest
-    encoder:str = "score" # "score" (pose-aware), "mlp" (paper, on pixels), "table" (one latent per image), or a registered name
-    decoder:str = "segments" # rigid "segments" (paper), or a shift of every "residue" (cryoSTAR; give it an elastic_weight)
+    # "score" (pose-aware), "mlp" (paper, on pixels), "table" (one latent per image), or a registered name
+    encoder:str = "score"
+    # rigid "segments" (paper), or a shift of every "residue" (cryoSTAR; give it an elastic_weight)
+    decoder:str = "segments"
     likelihood:str = "gaussian" # image term: "gaussian" (in nats, noise estimated) or "correlation" (paper, eq. 7)
     n_latent:int = 4 # dimension of the latent space
-    epochs:int|None = None # passes over the images; if neither this nor max_minutes is given: 20, or more until there are 1000 steps
+    # passes over the images; if neither this nor max_minutes is given: 20, or more until there are 1000 steps
+    epochs:int|None = None
     max_minutes:float|None = None # training time of this call; whichever ends first
-    batch_size:int|None = None # images per step; None: 128, or fewer down to 32 where an epoch would have fewer than 50 steps
+    # images per step; None: 128, or fewer down to 32 where an epoch would have fewer than 50 steps
+    batch_size:int|None = None
     seed:int|None = 0 # of weights, order and noise; None draws one and records it
     box:int|None = None # Fourier-crop images to this many pixels; None: pixels of about 2 Å
     encoder_box:int = 64 # the pixel encoder sees at most this many pixels a side
@@ -59,10 +71,13 @@ class FitConfig:
     mask_radius_a:float|None = None # soft disc round the centre, Å
     contrast:str = "auto" # "light" on dark, "dark" on light, or measured
     check:bool = True # refuse a stack that does not show the model (preflight)?
-    model_origin:str = "auto" # the model's (0, 0, 0) is the "centre" or the first voxel ("corner") of the map; "auto" takes the nearer one
+    # the model's (0, 0, 0) is the "centre" or the first voxel ("corner") of the map; "auto" takes the nearer one
+    model_origin:str = "auto"
     on_bad:str = "error" # constant or NaN images: "error" or "skip"
     sigma_a:float = 2. # width of what is rendered, Å; 1 Å goes with points="atoms"
-    points:str = "parts" # render "parts" of residues (backbone, side chain, ligand), all heavy "atoms", or "beads", one Gaussian per residue as in the paper
+    # render "parts" of residues (backbone, side chain, ligand), all heavy "atoms", or "beads",
+    # one Gaussian per residue as in the paper
+    points:str = "parts"
     tau:float = 20. # inverse temperature of the segmentation, eq. 6
     top_k:int = 3 # segments that count for a residue
     pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
@@ -71,30 +86,48 @@ class FitConfig:
     encoder_hidden:tuple = (512, 256) # widths of the encoder
     lr:float = 1e-3 # learning rate of the networks
     lr_segments:float = 2e-3 # of the segmentation, natural units
-    border_rounds:int = 6 # how often borders of segments are tried elsewhere, and moved if the images gain; 0 leaves them to gradients, as in the paper
+    # how often borders of segments are tried elsewhere, and moved if the images gain;
+    # 0 leaves them to gradients, as in the paper
+    border_rounds:int = 6
     lr_table:float = 5e-2 # of the table encoder
     kl_weight:float = 1. # of the latents' KL divergence, see match_kl
     kl_warmup:float = 0.2 # fraction of training over which the KL weight grows from 0
     match_kl:bool = True # kl_weight in units of the weight that matches the likelihood?
     noise:str = "frequency" # noise variance per "frequency" shell, or one for all: "white"
     scale_std:float = 0.1 # prior standard deviation of an image's scale (ice, dose); 0 for the same scale everywhere
-    stretch_a:float|None = 2.2 # prior standard deviation of bonded distances in a run of 300 images, Å, wider as the root of their number; None lets the chain tear
-    turn_deg:float|None = 60. # prior standard deviation by which short segments turn against their neighbours, in every image; None lets them spin
-    loose_a:float|None = 0.7 # prior standard deviation by which side chains, bases and ligands sit elsewhere than in the model, Å; None keeps them there
-    model_error_a:float = 0.5 # by which a residue of the model is elsewhere within its rigid body than in the molecule, Å, root mean square; in error bars only
-    candidates:int = 0 # latents of the prior that each image is tried with in a training step, 16 for large motions in noise; 0 trusts the encoder
-    coarse_a:float|None = None # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
+    # prior standard deviation of bonded distances in a run of 300 images, Å, wider as the root of their number;
+    # None lets the chain tear
+    stretch_a:float|None = 2.2
+    # prior standard deviation by which short segments turn against their neighbours, in every image;
+    # None lets them spin
+    turn_deg:float|None = 60.
+    # prior standard deviation by which side chains, bases and ligands sit elsewhere than in the model, Å;
+    # None keeps them there
+    loose_a:float|None = 0.7
+    # by which a residue of the model is elsewhere within its rigid body than in the molecule, Å,
+    # root mean square; in error bars only
+    model_error_a:float = 0.5
+    # latents of the prior that each image is tried with in a training step, 16 for large motions in noise;
+    # 0 trusts the encoder
+    candidates:int = 0
+    # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
+    coarse_a:float|None = None
     coarse_until:float = 0.5 # fraction of training after which all frequencies count
     held_out:float = 0.05 # share of the images that is not trained on, to choose the epoch
     patience:int = 10 # epochs without improvement on them after which training ends
-    refine:int = 64 # after training, search this many latents for every image, climb and weigh; 256 for large motions in noise; 0 keeps the encoder's answer
+    # after training, search this many latents for every image, climb and weigh; 256 for large motions in noise;
+    # 0 keeps the encoder's answer
+    refine:int = 64
     refine_samples:int = 16 # local samples per image
     refine_steps:int = 3 # Gauss-Newton steps per image
-    refine_atoms:bool = False # search with a picture by all heavy atoms, whatever `points` training rendered: sharper, several times slower
+    # search with a picture by all heavy atoms, whatever `points` training rendered: sharper, several times slower
+    refine_atoms:bool = False
     occupancy_weight:float = 1e-3 # pressure on surplus segments
     continuity_weight:float = 0. # bonded neighbours keep their distance
     clash_weight:float = 0. # beads keep 4 Å apart
-    elastic_weight:float = 0. # nats per Å² by which distances of neighbours (within 12 Å) change in the mean square, the 1 % that vary most left out
+    # nats per Å² by which distances of neighbours (within 12 Å) change in the mean square,
+    # the 1 % that vary most left out
+    elastic_weight:float = 0.
     precision:str = "no" # "no" (float32), "bf16" or "fp16"
     cpu:bool = False # stay on the CPU even if there is a GPU
     memory_gb:float|None = None # for prepared images; None: half of what is free; beyond it they are mapped from disk
@@ -104,19 +137,27 @@ class FitConfig:
         check_types(self, "fit, setting")
         def need(names, ok, expected):
             for name in names.split():
-                if (v := getattr(self, name)) is not None and not ok(v): raise InputError(f"fit, setting '{name}'", repr(v), expected)
-        need("n_segments n_latent epochs batch_size encoder_box top_k patience refine_samples", lambda v: v >= 1, "1 or more")
+                if (v := getattr(self, name)) is not None and not ok(v):
+                    raise InputError(f"fit, setting '{name}'", repr(v), expected)
+        need("n_segments n_latent epochs batch_size encoder_box top_k patience refine_samples",
+             lambda v: v >= 1, "1 or more")
         need("refine refine_steps candidates border_rounds", lambda v: v >= 0, "0 or more")
         need("box", lambda v: v >= 8, "8 pixels or more")
         need("held_out coarse_until kl_warmup", lambda v: 0 <= v < 1, "a fraction, at least 0 and below 1")
-        need("decoder_hidden encoder_hidden", lambda v: all(type(w) is int and w >= 1 for w in v), "a list of layer widths, each a whole number, 1 or more")
-        need("max_minutes sigma_a tau lr lr_segments lr_table low_pass_a mask_radius_a memory_gb checkpoint_seconds stretch_a turn_deg loose_a", lambda v: v > 0, "a positive number")
-        need("kl_weight occupancy_weight continuity_weight clash_weight elastic_weight scale_std coarse_a model_error_a", lambda v: 0 <= v < math.inf, "a number, not negative")
+        need("decoder_hidden encoder_hidden", lambda v: all(type(w) is int and w >= 1 for w in v),
+             "a list of layer widths, each a whole number, 1 or more")
+        need("max_minutes sigma_a tau lr lr_segments lr_table low_pass_a mask_radius_a memory_gb checkpoint_seconds "
+             "stretch_a turn_deg loose_a", lambda v: v > 0, "a positive number")
+        need("kl_weight occupancy_weight continuity_weight clash_weight elastic_weight scale_std coarse_a "
+             "model_error_a", lambda v: 0 <= v < math.inf, "a number, not negative")
         check_seed(self.seed, "fit, setting 'seed'")
         for name, allowed in (CHOICES | dict(encoder=tuple(ENCODERS))).items():
-            if (v := getattr(self, name)) not in allowed: raise InputError(f"fit, setting '{name}'", repr(v), nearest(v, allowed))
+            if (v := getattr(self, name)) not in allowed:
+                raise InputError(f"fit, setting '{name}'", repr(v), nearest(v, allowed))
         for p, spec in enumerate(self.parts): check_part(p, spec)
-        if self.refine_atoms and not self.refine: raise InputError("fit, setting 'refine_atoms'", "True, with refine=0", "refine of 1 or more", "Without a search there is nothing to do by atoms.")
+        if self.refine_atoms and not self.refine:
+            raise InputError("fit, setting 'refine_atoms'", "True, with refine=0", "refine of 1 or more",
+                             "Without a search there is nothing to do by atoms.")
 
     @property
     def sampled(self) -> int:
@@ -132,10 +173,17 @@ class FitConfig:
     def loss_weights(self) -> LossWeights:
         "Schedules of the loss terms."
         kl, gaussian = Schedule("linear", 0., self.kl_weight, self.kl_warmup), self.likelihood == "gaussian"
-        return LossWeights(correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl, stretch=float(self.stretch_a is not None), turn=float(self.turns), loose=float(self.loose_a is not None), continuity=self.continuity_weight, clash=self.clash_weight, elastic=self.elastic_weight, occupancy=self.occupancy_weight)
+        return LossWeights(
+            correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl,
+            stretch=float(self.stretch_a is not None), turn=float(self.turns), loose=float(self.loose_a is not None),
+            continuity=self.continuity_weight, clash=self.clash_weight, elastic=self.elastic_weight,
+            occupancy=self.occupancy_weight)
 
-CHOICES = dict(decoder=("segments", "residue"), likelihood=("gaussian", "correlation"), noise=("frequency", "white"), points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"),
-               on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16")) # settings that are words
+# settings that are words
+CHOICES = dict(
+    decoder=("segments", "residue"), likelihood=("gaussian", "correlation"), noise=("frequency", "white"),
+    points=("parts", "atoms", "beads"), contrast=("auto", "light", "dark"), model_origin=("auto", "centre", "corner"),
+    on_bad=("error", "skip"), pivots=("centroid", "origin"), precision=("no", "bf16", "fp16"))
 
 @dataclass(frozen=True)
 class PartSpec:
@@ -149,9 +197,11 @@ def check_part(p:int, # which
                spec): # one of `FitConfig.parts`
     "Refuse a part that is not described as parts are."
     where = f"fit, setting 'parts', part {p}"
-    if not isinstance(spec, dict) or "chain" not in spec: raise InputError(where, repr(spec), "a dict with 'chain' and any of start, stop, n_segments")
+    if not isinstance(spec, dict) or "chain" not in spec:
+        raise InputError(where, repr(spec), "a dict with 'chain' and any of start, stop, n_segments")
     check_types(config_from_dict(PartSpec, spec, where), where)
-    if spec.get("n_segments") is not None and spec["n_segments"] < 1: raise InputError(f"{where} 'n_segments'", spec["n_segments"], "1 or more")
+    if spec.get("n_segments") is not None and spec["n_segments"] < 1:
+        raise InputError(f"{where} 'n_segments'", spec["n_segments"], "1 or more")
 
 def make_config(settings:dict, # name -> value, as given to `fit`
                ) -> FitConfig:
@@ -164,7 +214,8 @@ def make_parts(structure:Structure, # nominal model
               ) -> list[Part]:
     "Parts of the chain with their own segments; the whole model if none are given."
     if not config.parts: return [Part(range(structure.n_beads), config.n_segments)]
-    return [Part(select_residues(structure, p["chain"], p.get("start"), p.get("stop")).tolist(), p.get("n_segments") or config.n_segments) for p in config.parts]
+    return [Part(select_residues(structure, p["chain"], p.get("start"), p.get("stop")).tolist(),
+                 p.get("n_segments") or config.n_segments) for p in config.parts]
 
 # %% ../nbs/32_train.ipynb #21702af3
 def model_offset(structure:Structure, # nominal model, as read
@@ -197,18 +248,26 @@ def settle(config:FitConfig, # as asked for
            particles:Particles,
            saved:dict|None, # settings of the run that is continued
           ) -> FitConfig: # with seed, box, batch and length filled in
-    "Fill in what was left open: the box, the batch and the length of the run from the data, the seed from the system; seed and batch of a run that is continued from that run."
+    """Fill in what was left open: the box, the batch and the length of the run from the data, the seed from the system;
+    seed and batch of a run that is continued from that run."""
     seed, n = config.seed, len(particles)
     if seed is None: seed = saved["seed"] if saved else generator(None).initial_seed() % 2**31
-    batch = config.batch_size or (saved["batch_size"] if saved else min(128, max(32, 2**int(math.log2(max(1, n/BATCHES))))))
+    batch = config.batch_size or (saved["batch_size"] if saved
+                                  else min(128, max(32, 2**int(math.log2(max(1, n/BATCHES))))))
     epochs = config.epochs
-    if epochs is None and config.max_minutes is None: epochs = max(EPOCHS, math.ceil(STEPS/math.ceil(n*(1 - config.held_out)/batch)))
-    return replace(config, seed=seed, box=config.box or default_box(particles, config.sigma_a), batch_size=batch, epochs=epochs)
+    if epochs is None and config.max_minutes is None:
+        epochs = max(EPOCHS, math.ceil(STEPS/math.ceil(n*(1 - config.held_out)/batch)))
+    return replace(config, seed=seed, box=config.box or default_box(particles, config.sigma_a),
+                   batch_size=batch, epochs=epochs)
 
 # %% ../nbs/32_train.ipynb #3956e182
-MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast", "model_error_a")
-ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "model_error_a", "points", "refine_atoms", "turn_deg") # settings that a folder of today's format may lack: they came later
-BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., turn_deg=None) # what runs did before there was the setting, where that is not today's default
+MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast",
+              "model_error_a")
+# settings that a folder of today's format may lack: they came later
+ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "model_error_a", "points",
+         "refine_atoms", "turn_deg")
+# what runs did before there was the setting, where that is not today's default
+BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., turn_deg=None)
 
 def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     "`config.json` of a run folder, with every field checked."
@@ -217,7 +276,9 @@ def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     missing = [f.name for f in fields(FitConfig) if f.name not in settings and f.name not in ADDED]
     if missing: raise InputError(f"{path}, setting '{missing[0]}'", "nothing", "a value")
     try: return config_from_dict(FitConfig, BEFORE | settings, str(path)), facts
-    except InputError as e: raise e if str(path) in str(e.where) else InputError(f"{path}, {e.where}", e.found, e.expected, e.hint) from None
+    except InputError as e:
+        raise e if str(path) in str(e.where) else InputError(
+            f"{path}, {e.where}", e.found, e.expected, e.hint) from None
 
 def check_same_run(folder:Path, # run to continue
                    config:FitConfig, facts:dict): # of this call
@@ -225,7 +286,9 @@ def check_same_run(folder:Path, # run to continue
     old, then = read_run(folder)
     for f in fields(FitConfig):
         a, b = getattr(config, f.name), getattr(old, f.name)
-        if f.name not in MAY_CHANGE and a != b: raise InputError(f"{folder}, setting '{f.name}'", f"{a!r} now", f"{b!r}, as when the run began", "Use the same settings, or a new folder.")
+        if f.name not in MAY_CHANGE and a != b:
+            raise InputError(f"{folder}, setting '{f.name}'", f"{a!r} now", f"{b!r}, as when the run began",
+                             "Use the same settings, or a new folder.")
     check_facts(folder, then, facts)
 
 def is_finished(state:TrainState, # of the last checkpoint
@@ -233,14 +296,17 @@ def is_finished(state:TrainState, # of the last checkpoint
                ) -> bool:
     "Is there nothing left to train? A limit on minutes is one of this call, and says nothing about the last."
     if state.interrupted or state.position: return False
-    return config.epochs is not None and state.epoch >= config.epochs or state.best_epoch > 0 and state.waited >= config.patience
+    return (config.epochs is not None and state.epoch >= config.epochs
+            or state.best_epoch > 0 and state.waited >= config.patience)
 
 def finished_run(folder:Path, # run to continue, of the same settings, data and model
                  config:FitConfig, # as asked for now
                 ): # -> the `Run`, or None if there is something left to do
     "The run in the folder, if it is complete."
-    try: return Run.load(folder) if is_finished(open_checkpoint(folder/"last.safetensors")[1], config) else None
-    except InputError: return None # of something that is damaged or of other weights, `load_checkpoint` and `infer` will know
+    try:
+        return Run.load(folder) if is_finished(open_checkpoint(folder/"last.safetensors")[1], config) else None
+    except InputError:
+        return None # of something that is damaged or of other weights, `load_checkpoint` and `infer` will know
 
 # %% ../nbs/32_train.ipynb #9b287c48
 def used_rows(latents:Tensor, # (N, L); rows of skipped images are NaN
@@ -248,9 +314,12 @@ def used_rows(latents:Tensor, # (N, L); rows of skipped images are NaN
              ) -> Tensor: # (n,) long, rows of the star file
     "Rows of the images that have a latent."
     latents = torch.as_tensor(latents)
-    if latents.ndim != 2: raise InputError("latents", f"shape {tuple(latents.shape)}", "(N, L), one row per image", "One latent dimension is (N, 1).")
+    if latents.ndim != 2:
+        raise InputError("latents", f"shape {tuple(latents.shape)}", "(N, L), one row per image",
+                         "One latent dimension is (N, 1).")
     rows = latents.isfinite().all(1).nonzero().flatten().cpu()
-    if len(rows) == 0: raise InputError("latents", f"no image with a latent among {len(latents)}", "at least one")
+    if len(rows) == 0:
+        raise InputError("latents", f"no image with a latent among {len(latents)}", "at least one")
     return rows if most is None else rows[thin_frames(len(rows), most)]
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -271,7 +340,10 @@ class Run:
     def __len__(self): return len(self.latents)
     def __repr__(self):
         s, used = self.state, int((self.residues_per_segment > 0).sum())
-        return f"Run '{self.folder.name}': {len(self)} images, {self.nominal.n_beads} residues, {used} of {self.model.segmentation.n_segments} segments used, {s.epoch} epochs in {s.elapsed/60:.1f} min, correlation {s.correlation:.4f}" + (" (interrupted)" if s.interrupted else "") + f". {self.report}"
+        return (f"Run '{self.folder.name}': {len(self)} images, {self.nominal.n_beads} residues, "
+                f"{used} of {self.model.segmentation.n_segments} segments used, "
+                f"{s.epoch} epochs in {s.elapsed/60:.1f} min, correlation {s.correlation:.4f}"
+                + (" (interrupted)" if s.interrupted else "") + f". {self.report}")
 
     @property
     def latent_std(self) -> Tensor: # (N, L) posterior standard deviations
@@ -303,18 +375,22 @@ class Run:
 
     def rows(self, indices=None) -> Tensor: # of images
         "Row numbers from an index, a slice, a list, a mask or None (all)."
-        return torch.arange(len(self)) if indices is None else torch.atleast_1d(torch.arange(len(self))[torch.as_tensor(indices) if not isinstance(indices, slice) else indices])
+        return (torch.arange(len(self)) if indices is None
+                else torch.atleast_1d(torch.arange(len(self))[
+                    torch.as_tensor(indices) if not isinstance(indices, slice) else indices]))
 
     def decode(self, z:Tensor) -> Tensor: # (B, L) -> (B, R, 3) Å
         "Bead positions at latents, in the frame of the nominal model."
         z, out = torch.as_tensor(z), torch.empty(len(z), self.nominal.n_beads, 3)
-        for i in torch.arange(len(z)).split(256): out[i] = self.model.decode(z[i]) + self.offset # in place: N structures can be much of the memory
+        for i in torch.arange(len(z)).split(256):
+            out[i] = self.model.decode(z[i]) + self.offset # in place: N structures can be much of the memory
         return out
 
     def decode_atoms(self, z:Tensor) -> Tensor: # (B, L) -> (B, A, 3) Å
         "Positions of all atoms at latents, in the frame of the nominal model."
         atoms = self.nominal.xyz - self.offset
-        return torch.cat([self.model.decode(c, atoms, self.nominal.residue_of_atom) for c in torch.as_tensor(z).split(16)]) + self.offset
+        return torch.cat([self.model.decode(c, atoms, self.nominal.residue_of_atom)
+                          for c in torch.as_tensor(z).split(16)]) + self.offset
 
     def coordinates(self, indices=None) -> Tensor: # (n, R, 3) float32, Å
         "Bead positions of the images at `indices`, all by default."
@@ -326,10 +402,12 @@ class Run:
         "Samples from the posterior of image `i`; `decode` gives their structures."
         return self._samples(torch.tensor([i]), k, seed)[0][0]
 
-    def _samples(self, rows, k, seed, joints=0): # (n, k, L), and standard normal numbers (n, k, joints, 3); an image has its own, in whatever company
+    # (n, k, L), and standard normal numbers (n, k, joints, 3); an image has its own, in whatever company
+    def _samples(self, rows, k, seed, joints=0):
         gens = [generator((seed*2**32 + int(i)) % 2**63) for i in rows]
         draw = lambda *shape: torch.stack([torch.randn(k, *shape, generator=g) for g in gens])
-        return self.latents[rows][:, None] + draw(self.latents.shape[1]) @ torch.linalg.cholesky(self.latent_cov[rows]).mT, draw(joints, 3)
+        return (self.latents[rows][:, None]
+                + draw(self.latents.shape[1]) @ torch.linalg.cholesky(self.latent_cov[rows]).mT), draw(joints, 3)
 
     @torch.no_grad()
     def sample_structures(self, indices=None, # images, all by default
@@ -337,31 +415,48 @@ class Run:
                           seed:int=0,
                           given_decoder:bool=False, # samples of the latents alone, as if the rest were known?
                           beads:Tensor|None=None, # (r,) bead indices; all by default
-                          moving=(), # pairs of a mask (R,) and Å: rigid regions that move beyond what the run shows (`MissedMotion.moving`)
+                          # pairs of a mask (R,) and Å: rigid regions that move beyond what the run shows
+                          # (`MissedMotion.moving`)
+                          moving=(),
                          ) -> Tensor: # (n, k, r, 3) Å
-        "Structures that images leave open: latents from their posterior, the same k divisions into segments for all from that of the segments, the chain as far from rigid as `misfit` says, and each residue as far from its place in the model as `model_error_a` says."
+        """Structures that images leave open: latents from their posterior, the same k divisions into segments for all
+        from that of the segments, the chain as far from rigid as `misfit` says (but for what the latents would have
+        followed), and each residue as far from its place in the model as `model_error_a` says."""
         rows, segmentation = self.rows(indices), self.model.segmentation
-        if len(bad := rows[~self.latents[rows].isfinite().all(1)]): raise InputError("run.sample_structures, indices", f"image {int(bad[0])}, which was skipped and has no latent", "images that have one")
+        if len(bad := rows[~self.latents[rows].isfinite().all(1)]):
+            raise InputError("run.sample_structures, indices",
+                             f"image {int(bad[0])}, which was skipped and has no latent", "images that have one")
         every = torch.arange(self.nominal.n_beads)
         wanted, beads = every if beads is None else beads, every if beads is None or moving else beads
-        misfit = self.misfit.new_zeros(len(beads), 0) if given_decoder else self.misfit[beads]
+        misfit = self.misfit.new_zeros(len(every), 0) if given_decoder else self.misfit
         z, noise = self._samples(rows, k, seed, misfit.shape[1])
-        G = segmentation(None if given_decoder else torch.randn(k, 3, segmentation.n_segments, generator=generator(seed))).expand(k, -1, -1)
+        G = segmentation(None if given_decoder
+                         else torch.randn(k, 3, segmentation.n_segments, generator=generator(seed))).expand(k, -1, -1)
         place = lambda z, G: self.model.decoder(z, G, self.model.decoder.beads[beads], beads) + self.offset
-        x = torch.stack([place(own, G) for own in z]) if len(rows) < k else torch.stack([place(own, g) for own, g in zip(z.unbind(1), G)], 1)
-        x = x + torch.einsum("rj,nkjc->nkrc", misfit, noise)
-        if not given_decoder and self.config.model_error_a: x = x + self.config.model_error_a/3**0.5*self._own_noise(rows, seed, 1, (k, len(every), 3), beads)
+        x = (torch.stack([place(own, G) for own in z]) if len(rows) < k
+             else torch.stack([place(own, g) for own, g in zip(z.unbind(1), G)], 1))
+        if misfit.shape[1]:
+            rates = self.model.decoder.tangents(self.latents[rows], segmentation())[1]
+            told = torch.einsum("nljc,nkjc->nkl", latent_response(rates, self.latent_cov[rows], misfit), noise)
+            x = (x + torch.einsum("rj,nkjc->nkrc", misfit[beads], noise)
+                 - torch.einsum("nlrc,nkl->nkrc", rates[:, :, beads], told))
+        if not given_decoder and self.config.model_error_a:
+            x = x + self.config.model_error_a/3**0.5*self._own_noise(rows, seed, 1, (k, len(every), 3), beads)
         for j, (own, std) in enumerate(moving):
             u = std/6**0.5*self._own_noise(rows, seed, 2 + j, (k, 6))
             x = x + torch.einsum("bm,bmrc->brc", u.flatten(0, 1), rigid_modes(x.flatten(0, 1), own)).view_as(x)
         return x[:, :, wanted] if moving else x
 
-    def _own_noise(self, rows, seed, kind, shape, beads=slice(None)): # (n, *shape) standard normal numbers; an image and a bead have their own, in whatever company
-        return torch.stack([torch.randn(shape, generator=generator((seed*2**32 + int(i) + kind*2**56) % 2**63))[:, beads] for i in rows])
+    # (n, *shape) standard normal numbers; an image and a bead have their own, in whatever company
+    def _own_noise(self, rows, seed, kind, shape, beads=slice(None)):
+        return torch.stack([
+            torch.randn(shape, generator=generator((seed*2**32 + int(i) + kind*2**56) % 2**63))[:, beads]
+            for i in rows])
 
     @cached_property
     def misfit(self) -> Tensor: # (R, J) Å
-        "How far residues may be from where rigid segments put them: a standard deviation along x, y and z for each of J joints of segments, which are independent (`chain_misfit`)."
+        """How far residues may be from where rigid segments put them: a standard deviation along x, y and z for each of
+        J joints of segments, which are independent (`chain_misfit`)."""
         return chain_misfit(self.model, self.latents[self.thinned(GAP_IMAGES)])
     @property
     def misfit_a(self) -> float: # Å
@@ -379,14 +474,21 @@ class Run:
         "Other images of the same molecule, prepared as those of the run were, with the features its encoder wants."
         config = self.config
         particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
-        if config.encoder == "table": raise InputError("run.infer", "encoder 'table'", "an encoder that can see new images", "A table knows only the images it was trained on.")
+        if config.encoder == "table":
+            raise InputError("run.infer", "encoder 'table'", "an encoder that can see new images",
+                             "A table knows only the images it was trained on.")
         saved = read_run(self.folder)[1]
         found, wanted = float((particles.box*particles.pixel_size).median()), saved["box_a"]
-        if abs(found - wanted) > 0.01*wanted: raise InputError(f"{particles.path or 'particles'}, side of the box", f"{found:.1f} Å", f"{wanted:.1f} Å, as in training")
-        data = prepare(particles, PrepareConfig(saved["box"], config.low_pass_a, config.mask_radius_a, contrast=saved["contrast"]), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
+        if abs(found - wanted) > 0.01*wanted:
+            raise InputError(f"{particles.path or 'particles'}, side of the box",
+                             f"{found:.1f} Å", f"{wanted:.1f} Å, as in training")
+        data = prepare(particles,
+                       PrepareConfig(saved["box"], config.low_pass_a, config.mask_radius_a, contrast=saved["contrast"]),
+                       memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
         if isinstance(self.model.encoder, ScoreEncoder):
             structure = moved(self.nominal, -self.offset)
-            trained = with_picture(self.model, structure, config.points, config.sigma_a) if config.refine_atoms else self.model
+            trained = (with_picture(self.model, structure, config.points, config.sigma_a) if config.refine_atoms
+                       else self.model)
             data = replace(data, features=all_features(trained, data, structure, config, progress))
         return data
 
@@ -394,60 +496,85 @@ class Run:
               project_dir=None, # folder that stack paths are relative to
               refine:int|None=None, # candidates per image; None as in training
               progress:bool=False,
-              structures:bool=False, # the mean of the structures, too: where images say little it is nearer to the truth than the structure at the mean latent
+              # the mean of the structures, too: where images say little it is nearer to the truth than the structure
+              # at the mean latent
+              structures:bool=False,
              ) -> "Inference":
         "Latents of other images of the same molecule, from the same refinement."
         particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
         config = self.config if refine is None else replace(self.config, refine=refine)
-        found = Inference(*infer(self.model, self.prepare(particles, progress=progress), len(particles), config, progress, structures))
+        found = Inference(*infer(self.model, self.prepare(particles, progress=progress), len(particles), config,
+                                 progress, structures))
         return found if found.beads is None else replace(found, beads=found.beads + self.offset)
 
     def structure(self, i:int) -> Structure: # image (row of the star file)
         "All-atom structure of image `i`."
-        if not -len(self) <= i < len(self): raise InputError("run.structure", f"image {i}", f"0 to {len(self) - 1}")
-        return replace(self.nominal, xyz=self.decode_atoms(self.latents[[i]])[0], name=f"{self.nominal.name}_{i % len(self)}")
+        if not -len(self) <= i < len(self):
+            raise InputError("run.structure", f"image {i}", f"0 to {len(self) - 1}")
+        return replace(self.nominal, xyz=self.decode_atoms(self.latents[[i]])[0],
+                       name=f"{self.nominal.name}_{i % len(self)}")
 
     @property
     def motions(self) -> pd.DataFrame: # N·M rows
         "Rotation vector about each segment's pivot, its length, and shift, per image and segment; units in the names."
-        if self.config.decoder == "residue": raise InputError("run.motions", "decoder 'residue'", "a run with segments", "Here residues move by themselves: see `run.coordinates`.")
+        if self.config.decoder == "residue":
+            raise InputError("run.motions", "decoder 'residue'", "a run with segments",
+                             "Here residues move by themselves: see `run.coordinates`.")
         with torch.no_grad(): rotvec, shift = self.model.decoder.motion(self.latents)
         n, m = rotvec.shape[:2]
         index = pd.MultiIndex.from_product([range(n), range(m)], names=["image", "segment"])
         values = torch.cat([rotvec, rotvec.norm(dim=-1, keepdim=True), shift], -1).flatten(0, 1).numpy()
-        return pd.DataFrame(values, index, ["rx_rad", "ry_rad", "rz_rad", "angle_rad", "tx_a", "ty_a", "tz_a"]).reset_index()
+        return pd.DataFrame(values, index, ["rx_rad", "ry_rad", "rz_rad", "angle_rad", "tx_a", "ty_a", "tz_a"]
+                           ).reset_index()
 
     def write_star(self, particles:Particles, path, overwrite:bool=False):
         "The input's star file with latents, their standard deviations and correlations added; every input column kept."
-        columns = dict(cryosphereLatent=self.latents, cryosphereLatentStd=self.latent_std, cryosphereCorrelation=self.correlations)
+        columns = dict(cryosphereLatent=self.latents, cryosphereLatentStd=self.latent_std,
+                       cryosphereCorrelation=self.correlations)
         write_star(particles, path, columns, overwrite)
 
     @staticmethod
     def load(folder, # run folder
-             which:str="last", # checkpoint: "last" (with the weights that held-out images chose, if there are any) or "best"
+             # checkpoint: "last" (with the weights that held-out images chose, if there are any) or "best"
+             which:str="last",
             ) -> "Run":
         "Read a run folder."
         folder = Path(folder)
-        if which not in ("last", "best"): raise InputError("Run.load, which", repr(which), "'last' or 'best'")
+        if which not in ("last", "best"):
+            raise InputError("Run.load, which", repr(which), "'last' or 'best'")
         config, data = read_run(folder)
         tensors, state = open_checkpoint(path := folder/f"{which}.safetensors")
-        if which == "last" and state.best_epoch: tensors, _ = open_checkpoint(path := folder/"best.safetensors") # the held-out images' choice, and the history to the end
-        *latents, apart = open_latents(folder/"latents.safetensors", data["n_images"], config.n_latent, tensors_digest(weights_of(tensors)))
+        if which == "last" and state.best_epoch: # the held-out images' choice, and the history to the end
+            tensors, _ = open_checkpoint(path := folder/"best.safetensors")
+        *latents, apart = open_latents(folder/"latents.safetensors", data["n_images"], config.n_latent,
+                                       tensors_digest(weights_of(tensors)))
         check_checkpoint(path, tensors, state, config, data["box"])
-        nominal, offset = replace(load_structure(folder/"nominal.cif"), name=data["model"]), torch.tensor(data["offset"])
+        nominal, offset = (replace(load_structure(folder/"nominal.cif"), name=data["model"]),
+                           torch.tensor(data["offset"]))
         model = make_model(moved(nominal, -offset), config, data["n_trained"], data["box"], data["box_a"])
         load_model(model, tensors, path)
-        if config.refine_atoms: model = open_picture(folder/"picture.safetensors", model, moved(nominal, -offset))
+        if config.refine_atoms:
+            model = open_picture(folder/"picture.safetensors", model, moved(nominal, -offset))
         return Run(folder, config, nominal, model.eval(), *latents, offset, state, apart=apart)
 
-def check_checkpoint(path, tensors:dict, state:TrainState, config:FitConfig, box:int): # of `open_checkpoint`; settings of its run; box of the prepared images
+def check_checkpoint(path, tensors:dict, state:TrainState, config:FitConfig,
+                     box:int): # of `open_checkpoint`; settings of its run; box of the prepared images
     "Refuse a checkpoint that does not go with the settings beside it, before a model of their size is made."
     weights = weights_of(tensors)
-    shells, widest = weights.get("noise.variance", torch.empty(0)), max((d for t in weights.values() for d in t.shape), default=0)
-    if abs(len(shells) - 1 - math.sqrt(2)*(box//2)) > 2: raise InputError(f"{path}, 'model.noise.variance'", f"{len(shells)} shells", f"those of a box of {box} pixels", "The checkpoint belongs to other images.")
-    if max((*config.decoder_hidden, *config.encoder_hidden, config.n_latent)) > max(widest, 2**14): raise InputError(f"{path}, weights", f"layers of no more than {widest}", "those of the settings in config.json", "The checkpoint belongs to another configuration.")
+    shells, widest = (weights.get("noise.variance", torch.empty(0)),
+                      max((d for t in weights.values() for d in t.shape), default=0))
+    if abs(len(shells) - 1 - math.sqrt(2)*(box//2)) > 2:
+        raise InputError(f"{path}, 'model.noise.variance'", f"{len(shells)} shells",
+                         f"those of a box of {box} pixels", "The checkpoint belongs to other images.")
+    if max((*config.decoder_hidden, *config.encoder_hidden, config.n_latent)) > max(widest, 2**14):
+        raise InputError(f"{path}, weights", f"layers of no more than {widest}",
+                         "those of the settings in config.json", "The checkpoint belongs to another configuration.")
     rows, wanted = state.history, {"epoch", "loss", "correlation"} | ({"held_out"} if state.best_epoch else set())
-    if not all(isinstance(h, dict) and wanted <= set(h) and all(isinstance(v, (int, float)) for v in h.values()) for h in rows) or not 0 <= state.best_epoch <= len(rows): raise InputError(f"{path}, history", "rows that are not of epochs", f"one for each epoch, with {', '.join(sorted(wanted))}")
+    if (not all(isinstance(h, dict) and wanted <= set(h) and all(isinstance(v, (int, float)) for v in h.values())
+                for h in rows)
+            or not 0 <= state.best_epoch <= len(rows)):
+        raise InputError(f"{path}, history", "rows that are not of epochs",
+                         f"one for each epoch, with {', '.join(sorted(wanted))}")
 
 @dataclass(frozen=True)
 class Inference:
@@ -455,7 +582,8 @@ class Inference:
     latents:Tensor # (N, L) posterior means; NaN for skipped images
     latent_cov:Tensor # (N, L, L) posterior covariances
     correlations:Tensor # (N,) correlation with the prediction
-    beads:Tensor|None=None # (N, R, 3) means of the structures, Å, in the frame of the nominal model; None unless asked for
+    # (N, R, 3) means of the structures, Å, in the frame of the nominal model; None unless asked for
+    beads:Tensor|None=None
 
 def gaussian_kl(mean:Tensor, cov:Tensor) -> Tensor: # (N, L), (N, L, L) -> (N,) nats
     "KL divergence of normal distributions from the standard one."
@@ -476,17 +604,34 @@ def chain_misfit(model:CryoSphere, # trained
     fade = torch.zeros(R, len(joints))
     for piece in stretch[joints[:, 0]].unique():
         rows, those = (stretch == piece).nonzero().flatten(), (stretch[joints[:, 0]] == piece).nonzero().flatten()
-        for j, alone in zip(those, np.eye(len(those))): fade[rows, j] = torch.tensor(np.interp(rows, joints[those].double().mean(1), alone), dtype=torch.float32)
+        for j, alone in zip(those, np.eye(len(those))):
+            fade[rows, j] = torch.tensor(np.interp(rows, joints[those].double().mean(1), alone), dtype=torch.float32)
     return fade*s
+
+# %% ../nbs/32_train.ipynb #b3ae96bb
+def latent_response(rates:Tensor, # (B, L, R, 3) velocities of residues along the latents, Å per unit
+                    cov:Tensor, # (B, L, L) posterior covariance of the latents
+                    misfit:Tensor, # (R, J) Å, of `chain_misfit`
+                   ) -> Tensor: # (B, L, J, 3) for one standard deviation of each joint along x, y and z
+    "How far the posterior mean of an image follows residues that are misplaced."
+    eye, square = torch.eye(cov.shape[-1]).to(cov), torch.einsum("blrc,bmrc->blm", rates, rates)
+    trace = lambda m: m.diagonal(dim1=1, dim2=2).sum(1)
+    w = trace(torch.linalg.inv(cov) - eye).clamp(min=0)/trace(square).clamp(min=1e-12)
+    pull = w[:, None, None, None]*torch.einsum("blrc,rj->bljc", rates, misfit)
+    return torch.linalg.solve(eye + w[:, None, None]*square, pull.flatten(2)).view_as(pull)
 
 # %% ../nbs/32_train.ipynb #1e8230c6
 ATOM_A = 1. # width of an atom's Gaussian, Å
 
-STRETCH_IMAGES = 300 # for which `stretch_a` is meant: the prior on the chain is one on the decoder, and counts once for the data set, not once an image
+# for which `stretch_a` is meant: the prior on the chain is one on the decoder, and counts once for the data set,
+# not once an image
+STRETCH_IMAGES = 300
 
 def what_scatters(structure:Structure, # nominal model
                   points:str, # as in `FitConfig`
-                 ) -> tuple: # electrons (P,); (P, 3) Å with (P,) residues, or None for the beads; (P,) number of the loose part of each point, -1 for none, or None
+                 # electrons (P,); (P, 3) Å with (P,) residues, or None for the beads;
+                 # (P,) number of the loose part of each point, -1 for none, or None
+                 ) -> tuple:
     "What is rendered."
     if points == "beads": return structure.electrons, None, None
     free = loose_parts(structure)
@@ -494,20 +639,23 @@ def what_scatters(structure:Structure, # nominal model
     *where, electrons = dict(parts=scattering_parts, atoms=scattering_atoms)[points](structure)
     if points == "atoms":
         heavy = (structure.atom_electrons > 1).nonzero().flatten()
-        of = part_of_atom(structure)[heavy[structure.residue_of_atom[heavy].argsort(stable=True)]] # in the order of `scattering_atoms`
+        # in the order of `scattering_atoms`
+        of = part_of_atom(structure)[heavy[structure.residue_of_atom[heavy].argsort(stable=True)]]
     return electrons, where, loose[of]
 
 def independent_share(config:FitConfig, box:int, pixel_size:float, # of the prepared images, Å
                      ) -> float:
     "Share of the values of a shell that are independent, after the mask (15_likelihood)."
-    return 1. if config.mask_radius_a is None else mask_share(soft_disc(box, torch.tensor([pixel_size]), config.mask_radius_a, PrepareConfig().mask_edge_a))
+    return 1. if config.mask_radius_a is None else mask_share(
+        soft_disc(box, torch.tensor([pixel_size]), config.mask_radius_a, PrepareConfig().mask_edge_a))
 
 def independent_values(config:FitConfig, box:int, pixel_size:float, # of the prepared images, Å
                       ) -> int:
     "As how many pixels of white noise a prepared image counts in a correlation, after mask and low pass."
     count, low = half_plane_weights(box)*box**2, config.low_pass_a
     power = soft_step(frequency_radius(box), pixel_size/low, 2/box).square() if low else torch.ones(box, box//2 + 1)
-    return max(1, round(float((power*count).sum()**2/(power.square()*count).sum())*independent_share(config, box, pixel_size)))
+    return max(1, round(float((power*count).sum()**2/(power.square()*count).sum())
+                        *independent_share(config, box, pixel_size)))
 
 def chain_starts(segmentation:Segmentation, structure:Structure): # -> (R,) labels, or None if equal shares are fine
     "Equal shares with their borders at ends of chains."
@@ -528,26 +676,35 @@ def make_model(structure:Structure, # nominal model, centred
     segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.tau)
     if (start := chain_starts(segmentation, structure)) is not None: segmentation.place(start)
     share = independent_share(config, box, box_a and box_a/box)
-    decoder = ResidueDecoder(structure.beads, config.n_latent, config.decoder_hidden) if config.decoder == "residue" else Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden, config.pivots, config.top_k)
-    encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box, n_score_features(segmentation.n_segments))
+    decoder = (ResidueDecoder(structure.beads, config.n_latent, config.decoder_hidden) if config.decoder == "residue"
+               else Decoder(structure.beads, config.n_latent, segmentation.n_segments, config.decoder_hidden,
+                            config.pivots, config.top_k))
+    encoder = make_encoder(config.encoder, n_images, box, config.n_latent, config.encoder_hidden, config.encoder_box,
+                           n_score_features(segmentation.n_segments))
     if isinstance(encoder, ScoreEncoder): encoder.noise.share = share
     electrons, points, loose = what_scatters(structure, config.points)
     springs = elastic_pairs(structure.beads) if config.elastic_weight > 0 else None
     stretch = (config.stretch_a or 1.)*math.sqrt(max(1., n_images/STRETCH_IMAGES))
-    return CryoSphere(decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.sigma_a, NoiseModel(box, config.scale_std, config.noise == "white", share),
-                      stretch, points, None if config.loose_a is None else loose, config.loose_a or 1., math.radians(config.turn_deg) if config.turns else None, springs)
+    return CryoSphere(
+        decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.sigma_a,
+        NoiseModel(box, config.scale_std, config.noise == "white", share), stretch, points,
+        None if config.loose_a is None else loose, config.loose_a or 1.,
+        math.radians(config.turn_deg) if config.turns else None, springs)
 
 def with_picture(model:CryoSphere,
                  structure:Structure, # its nominal model, centred
                  points:str="atoms", # as in `FitConfig`
                  sigma:float=ATOM_A, # Å
                 ) -> CryoSphere:
-    "The same decoder, segmentation and encoder, the same places of loose parts, with another picture and a copy of the noise."
+    """The same decoder, segmentation and encoder, the same places of loose parts,
+    with another picture and a copy of the noise."""
     electrons, points, loose = what_scatters(structure, points)
-    noise, device = NoiseModel(model.noise.D, model.noise.scale_std, model.noise.white, model.noise.share), model.amplitudes.device
+    noise, device = (NoiseModel(model.noise.D, model.noise.scale_std, model.noise.white, model.noise.share),
+                     model.amplitudes.device)
     noise.load_state_dict(model.noise.state_dict())
     moved_parts = None if model.part_shifts is None or points is None else loose
-    view = CryoSphere(model.decoder, model.segmentation, model.encoder, electrons, model.n_images, model.bonded.cpu(), sigma, noise, model.stretch_std, points, moved_parts, model.loose_std, model.turn_std)
+    view = CryoSphere(model.decoder, model.segmentation, model.encoder, electrons, model.n_images, model.bonded.cpu(),
+                      sigma, noise, model.stretch_std, points, moved_parts, model.loose_std, model.turn_std)
     if moved_parts is not None: view.part_shifts = model.part_shifts
     return view.to(device).train(model.training)
 
@@ -562,16 +719,22 @@ def score_levels(structure:Structure, # nominal model
     low, high = 0.8*radius_a(structure), 2.2*pixel_size
     return torch.tensor([low, math.sqrt(low*high), high]) if low > high else torch.full((3,), high)
 
-def feature_inputs(model:CryoSphere, structure:Structure, config:FitConfig, pixel_size:float) -> tuple: # box, and what `score_features` takes after the batch
+def feature_inputs(model:CryoSphere, structure:Structure, config:FitConfig, pixel_size:float,
+                  ) -> tuple: # box, and what `score_features` takes after the batch
     "Nominal structure, noise, equal blocks and resolutions for the score; merged for a large molecule."
-    labels = Segmentation(structure.n_beads, make_parts(structure, config), config.tau).labels().to(model.amplitudes.device)
+    labels = Segmentation(structure.n_beads, make_parts(structure, config), config.tau
+                         ).labels().to(model.amplitudes.device)
     blocks = (labels[:, None] == torch.arange(model.segmentation.n_segments, device=labels.device)).float()
-    blocks, points, noise, view = blocks if model.owner is None else blocks[model.owner], model.scattering, model.encoder.noise, search_model(model, pixel_size)
-    if view is model: return noise.D, (points, model.amplitudes, model.sigma, noise, blocks, model.encoder.resolutions.tolist())
+    blocks, points, noise, view = (blocks if model.owner is None else blocks[model.owner], model.scattering,
+                                   model.encoder.noise, search_model(model, pixel_size))
+    if view is model:
+        return noise.D, (points, model.amplitudes, model.sigma, noise, blocks, model.encoder.resolutions.tolist())
     resolutions = model.encoder.resolutions.clamp(min=2*noise.D/view.D*pixel_size)
-    return view.D, (view.merged(points), view.amplitudes, view.sigma, noise.cropped(view.D), view.merged(blocks), resolutions.tolist())
+    return view.D, (view.merged(points), view.amplitudes, view.sigma, noise.cropped(view.D), view.merged(blocks),
+                    resolutions.tolist())
 
-def all_features(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> Tensor: # (n, F)
+def all_features(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False,
+                ) -> Tensor: # (n, F)
     "Score features of all images, at the nominal structure with equal blocks."
     D, inputs = feature_inputs(model, structure, config, float(data.pixel_size.median()))
     out = torch.empty(len(data), len(model.encoder.centre))
@@ -589,17 +752,24 @@ def nominal_noise(model:CryoSphere, data:PreparedImages, batch_size:int=128, n:i
         for i in rows.split(batch_size):
             b = data.batch(i).to(device)
             observed, predicted = mean_free(fft2c(b.images)), model.render(model.scattering.expand(len(b), -1, -1), b)
-            refuse_infinite(data, i, (observed.abs().square() + predicted.abs().square()).sum((-2, -1)).isfinite(), "an image, or a prediction of it,")
+            refuse_infinite(data, i, (observed.abs().square() + predicted.abs().square()).sum((-2, -1)).isfinite(),
+                            "an image, or a prediction of it,")
             yield observed, predicted
     with torch.no_grad(): model.noise.estimate(pairs())
 
-def refuse_infinite(data:PreparedImages, rows:Tensor, fine:Tensor, what:str): # positions of images, a flag for each, and what it is about
+def refuse_infinite(data:PreparedImages, rows:Tensor, fine:Tensor,
+                    what:str): # positions of images, a flag for each, and what it is about
     "Name the images of which a number is not finite."
     label = Subset(data, torch.arange(len(data))).label
     if len(bad := rows[~fine.to(rows.device)].tolist()):
-        raise InputError(label(bad[0]), f"{what} with numbers that are not finite", "grey values, pixel size and CTF of which a likelihood can be computed", (f"Also: {len(bad) - 1} more, such as {label(bad[1])}. " if bad[1:] else "") + "Correct them, or leave these images out.")
+        raise InputError(
+            label(bad[0]), f"{what} with numbers that are not finite",
+            "grey values, pixel size and CTF of which a likelihood can be computed",
+            (f"Also: {len(bad) - 1} more, such as {label(bad[1])}. " if bad[1:] else "")
+            + "Correct them, or leave these images out.")
 
-def prepare_model(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False) -> PreparedImages: # with features, where the encoder wants them
+def prepare_model(model:CryoSphere, data:PreparedImages, structure:Structure, config:FitConfig, progress:bool=False,
+                 ) -> PreparedImages: # with features, where the encoder wants them
     "What happens once before training: noise at the nominal structure, and the score of every image."
     nominal_noise(model, data, min(128, config.batch_size))
     if not isinstance(model.encoder, ScoreEncoder): return data
@@ -618,22 +788,31 @@ def infer(model:CryoSphere, # trained
           structures:bool=False, # mean structures, too?
           share:tuple=(0, 1), # (k, n): only the k-th of n parts of the images; the others stay NaN
           tell=None, # function(minutes), called once, when it can be said how long it takes
-         ) -> tuple[Tensor, ...]: # mean (N, L), covariance (N, L, L), correlation with the prediction (N,), mean structures (N, R, 3) if asked for; NaN for skipped images
+          # mean (N, L), covariance (N, L, L), correlation with the prediction (N,),
+          # mean structures (N, R, 3) if asked for; NaN for skipped images
+         ) -> tuple[Tensor, ...]:
     "Posterior of every image: the encoder's, or found by search, climb and weighing from there."
     own, started = torch.arange(len(data)).tensor_split(share[1])[share[0]], []
-    device, L, gen = model.amplitudes.device, model.n_latent, generator(config.seed if share[0] == 0 else config.seed ^ share[0])
-    out = tuple(torch.full(shape, math.nan) for shape in ((n_images, L), (n_images, L, L), (n_images,), (n_images, len(model.decoder.beads), 3))[:3 + structures])
+    device, L, gen = (model.amplitudes.device, model.n_latent,
+                      generator(config.seed if share[0] == 0 else config.seed ^ share[0]))
+    out = tuple(torch.full(shape, math.nan) for shape in (
+        (n_images, L), (n_images, L, L), (n_images,), (n_images, len(model.decoder.beads), 3))[:3 + structures])
     G = model.segmentation()
     candidates = draw_candidates(config.refine, L, gen).to(device) if config.refine else None
     with progress_bar(len(own), "posterior", progress=progress) as bar:
         for i in own.split(min(128, config.batch_size)):
             started.append(time.monotonic())
-            if tell and len(started) == 3: tell((started[2] - started[1])*(len(own)/len(i) - 2)/60) # the first batch is slow
+            if tell and len(started) == 3: # the first batch is slow
+                tell((started[2] - started[1])*(len(own)/len(i) - 2)/60)
             batch, rows = data.batch(i).to(device), data.rows[i]
             mean, std = model.encoder(batch)
-            post = infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps, structures=structures) if config.refine else encoder_posterior(model, mean, std, G, config.refine_samples if structures else 0, gen)
+            post = (infer_posterior(model, batch, mean, candidates, gen, config.refine_samples, config.refine_steps,
+                                    structures=structures) if config.refine
+                    else encoder_posterior(model, mean, std, G, config.refine_samples if structures else 0, gen))
             images = model.render(model.points_at(post.mean, G), batch)
-            for values, new in zip(out, (post.mean, post.cov, -correlation_loss(fft2c(batch.images), images, batch.D), post.beads)): values[rows] = new.cpu()
+            for values, new in zip(out, (post.mean, post.cov,
+                                         -correlation_loss(fft2c(batch.images), images, batch.D), post.beads)):
+                values[rows] = new.cpu()
             bar.update(len(i))
     return out
 
@@ -644,13 +823,15 @@ def estimate_at_draws(view:CryoSphere, # of `with_picture`; its noise is estimat
                       rows:Tensor, # images to look at
                       config:FitConfig,
                       progress:bool=False):
-    "The noise of a new picture, at draws from the posteriors that the trained model finds, and once more at those that the new one finds."
+    """The noise of a new picture, at draws from the posteriors that the trained model finds,
+    and once more at those that the new one finds."""
     gen, device = generator(config.seed), view.amplitudes.device
     candidates, G = draw_candidates(config.refine, model.n_latent, gen).to(device), model.segmentation()
     def pairs(judge, bar):
         for i in rows.split(min(128, config.batch_size)):
             batch = data.batch(i).to(device)
-            post = infer_posterior(judge, batch, model.encoder(batch)[0], candidates, gen, config.refine_samples, config.refine_steps, draws=True)
+            post = infer_posterior(judge, batch, model.encoder(batch)[0], candidates, gen, config.refine_samples,
+                                   config.refine_steps, draws=True)
             yield mean_free(fft2c(batch.images)), view.render(view.points_at(post.draw, G), batch)
             bar.update(len(i))
     with progress_bar(2*len(rows), "noise by atoms", progress=progress) as bar:
@@ -707,15 +888,24 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     config = on_main(engine, lambda: settle(config, particles, old and asdict(old)))
     offset = model_offset(structure, particles, config.model_origin)
     if resuming:
-        check_same_run(out, config, data_facts(particles, config.box, then["contrast"], offset) | model_facts(structure))
-        if run := finished_run(out, config): return replace(run, config=replace(run.config, model_error_a=config.model_error_a)) # what error bars assume is a question of today
-    elif resume: warnings.warn(f"resume=True, but there is no checkpoint in {out}: a new run begins, and nothing is removed")
-    with hold_together(out, engine), end_as_interrupt(): return train(out, config, particles, structure, offset, resuming, engine, progress, callbacks)
+        check_same_run(out, config,
+                       data_facts(particles, config.box, then["contrast"], offset) | model_facts(structure))
+        if run := finished_run(out, config):
+            # what error bars assume is a question of today
+            return replace(run, config=replace(run.config, model_error_a=config.model_error_a))
+    elif resume:
+        warnings.warn(f"resume=True, but there is no checkpoint in {out}: a new run begins, and nothing is removed")
+    with hold_together(out, engine), end_as_interrupt():
+        return train(out, config, particles, structure, offset, resuming, engine, progress, callbacks)
 
 def nominal_model(model) -> Structure: # path, or `Structure`
     "The model, with the numbers that its file in the run folder will have and a name that a file can have."
     structure = model if isinstance(model, Structure) else load_structure(model)
-    if radius_a(structure) < 0.1: raise InputError(f"model '{structure.name}'", f"{structure.n_beads} residue{'s, all in one place' if structure.n_beads > 1 else ''}", "two residues or more, apart from each other", "In one place nothing moves against anything.")
+    if radius_a(structure) < 0.1:
+        raise InputError(
+            f"model '{structure.name}'",
+            f"{structure.n_beads} residue{'s, all in one place' if structure.n_beads > 1 else ''}",
+            "two residues or more, apart from each other", "In one place nothing moves against anything.")
     return replace(structure, xyz=structure.xyz.double().round(decimals=3).float(), name=file_name(structure.name))
 
 @contextmanager
@@ -738,28 +928,39 @@ def train(out:Path, # run folder, held
     "Prepare, train, infer, and write."
     main, centred = engine.accelerator.is_main_process, moved(structure, -offset)
     report = preflight(particles, centred, contrast=config.contrast, strict=config.check, sigma=config.sigma_a)
-    data = prepare(particles, PrepareConfig(config.box, config.low_pass_a, config.mask_radius_a, contrast=report.contrast), memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress and main)
-    trained, apart = split_rows(len(data), 0. if config.encoder == "table" else config.held_out, config.seed, image_id=data.particles.image_id)
-    facts = data_facts(particles, data.D, report.contrast, offset) | model_facts(structure) | dict(n_used=len(data), n_trained=n_rows(config, len(data), trained))
+    data = prepare(particles,
+                   PrepareConfig(config.box, config.low_pass_a, config.mask_radius_a, contrast=report.contrast),
+                   memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress and main)
+    trained, apart = split_rows(len(data), 0. if config.encoder == "table" else config.held_out, config.seed,
+                                image_id=data.particles.image_id)
+    facts = (data_facts(particles, data.D, report.contrast, offset) | model_facts(structure)
+             | dict(n_used=len(data), n_trained=n_rows(config, len(data), trained)))
     if resuming: check_same_run(out, config, facts)
     with torch.random.fork_rng(devices=[]): # the user's own random numbers go on as if nothing had been
         torch.default_generator.manual_seed(config.seed)
         net = make_model(centred, config, facts["n_trained"], data.D, facts["box_a"])
     net = net.to(engine.accelerator.device)
     data = prepare_model(net, data, centred, config, progress and main)
-    learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, progress, callbacks, centred, engine, lambda: check_held(out))
+    learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, progress, callbacks, centred,
+                           engine, lambda: check_held(out))
     if resuming: load_checkpoint(out/"last.safetensors", learner)
     on_main(engine, lambda: begin(out, config, facts, structure, resuming))
-    if progress and main and not is_live(): say(f"{net.amplitudes.device}: {len(data)} images of {data.D} px ({float(data.pixel_size.median()):.3g} Å), {len(trained)} trained on, {len(apart)} kept apart; {structure.n_beads} residues; preflight {report.summary}")
+    if progress and main and not is_live():
+        say(f"{net.amplitudes.device}: {len(data)} images of {data.D} px ({float(data.pixel_size.median()):.3g} Å), "
+            f"{len(trained)} trained on, {len(apart)} kept apart; {structure.n_beads} residues; "
+            f"preflight {report.summary}")
     learner.fit(config.epochs)
-    if learner.state.best_epoch: load_model(net, open_checkpoint(out/"best.safetensors")[0], out/"best.safetensors")
+    if learner.state.best_epoch:
+        load_model(net, open_checkpoint(out/"best.safetensors")[0], out/"best.safetensors")
     weights = tensors_digest(net.state_dict())
     try:
         tell = told(learner.state, len(data)) if main else None
         net = final_model(net.eval(), data, trained, centred, config, out, progress and main, main)
         latents = infer_together(net, data, len(particles), config, engine, progress and main, tell)
     except KeyboardInterrupt:
-        if main: say(f"Stopped before the latents were complete. The weights are in {out}: resume=True computes the latents.")
+        if main:
+            say("Stopped before the latents were complete. "
+                f"The weights are in {out}: resume=True computes the latents.")
         raise
     run = Run(out, config, structure, net.to("cpu"), *latents, offset, learner.state, report, data.rows[apart])
     on_main(engine, lambda: finish(run, particles, weights))
@@ -775,15 +976,18 @@ def begin(folder:Path, config:FitConfig, facts:dict, structure:Structure, resumi
 def told(state:TrainState, n_images:int): # -> function(minutes), or None
     "Say what is still done after an interruption, and what another one would do."
     if not state.interrupted: return None
-    say(f"Stopped in epoch {state.epoch + 1}, and saved. Computing the latents of {n_images} images; stop again, and resume=True computes them later.")
+    say(f"Stopped in epoch {state.epoch + 1}, and saved. Computing the latents of {n_images} images; "
+        "stop again, and resume=True computes them later.")
     return lambda minutes: say(f"Computing latents: about {minutes:.1g} min; again to stop.")
 
-def infer_together(net:CryoSphere, data:PreparedImages, n_images:int, config:FitConfig, engine:Engine, progress:bool=False, tell=None) -> tuple[Tensor, ...]: # as `infer`
+def infer_together(net:CryoSphere, data:PreparedImages, n_images:int, config:FitConfig, engine:Engine,
+                   progress:bool=False, tell=None) -> tuple[Tensor, ...]: # as `infer`
     "`infer`, each process a part of the images."
     a = engine.accelerator
     found = infer(net, data, n_images, config, progress, share=(a.process_index, a.num_processes), tell=tell)
     if a.num_processes == 1: return found
-    looked, own = (torch.zeros(n_images, dtype=torch.bool).index_fill(0, rows, True) for rows in (data.rows, data.rows.tensor_split(a.num_processes)[a.process_index]))
+    looked, own = (torch.zeros(n_images, dtype=torch.bool).index_fill(0, rows, True)
+                   for rows in (data.rows, data.rows.tensor_split(a.num_processes)[a.process_index]))
     shape = lambda mask, v: mask.reshape(-1, *[1]*(v.ndim - 1))
     together = lambda v: a.reduce(torch.where(shape(own, v), v, 0.).to(a.device), "sum").cpu()
     return tuple(torch.where(shape(looked, v), together(v), math.nan) for v in found)
@@ -794,8 +998,12 @@ def final_model(net, data, trained, structure, config, out, progress, main=True)
     "The model as trained, or with a picture by all atoms if the settings ask for it; then its noise is saved."
     if not config.refine_atoms: return net
     view = with_picture(net, structure)
-    estimate_at_draws(view, net, data, trained[torch.linspace(0, len(trained) - 1, min(PICTURE_IMAGES, len(trained))).round().long()], config, progress)
-    if main: check_held(out); write_tensors(out/"picture.safetensors", view.noise.state_dict())
+    estimate_at_draws(view, net, data,
+                      trained[torch.linspace(0, len(trained) - 1, min(PICTURE_IMAGES, len(trained))).round().long()],
+                      config, progress)
+    if main:
+        check_held(out)
+        write_tensors(out/"picture.safetensors", view.noise.state_dict())
     return view
 
 def n_rows(config, n, trained): # rows of a table, or images that are trained on
@@ -807,13 +1015,20 @@ def make_learner(net, data, apart, config, out, progress, callbacks, structure, 
     optimizer = make_optimizer(net, config.lr, config.lr_segments, config.lr_table)
     pixel_size, D = float(data.data.pixel_size.median()), net.noise.D
     coarse = 0.4*radius_a(structure) if config.coarse_a is None else config.coarse_a
-    standard = [engine or Engine(config.precision, config.cpu), Progress(config.epochs, config.max_minutes and 60*config.max_minutes), Weights(config.loss_weights, config.match_kl, independent_values(config, D, pixel_size)), Anneal(), EstimateNoise(), Recorder(), Checkpoint(out, config.checkpoint_seconds, check)]
-    if coarse > 2*pixel_size and config.likelihood == "gaussian": standard.append(CoarseToFine(coarse, D*pixel_size, config.coarse_until))
+    standard = [
+        engine or Engine(config.precision, config.cpu),
+        Progress(config.epochs, config.max_minutes and 60*config.max_minutes),
+        Weights(config.loss_weights, config.match_kl, independent_values(config, D, pixel_size)),
+        Anneal(), EstimateNoise(), Recorder(), Checkpoint(out, config.checkpoint_seconds, check)]
+    if coarse > 2*pixel_size and config.likelihood == "gaussian":
+        standard.append(CoarseToFine(coarse, D*pixel_size, config.coarse_until))
     if config.sampled: standard.append(SampleLatents(len(data.data), config.sampled))
-    if config.border_rounds and config.decoder == "segments": standard.append(MoveBorders(config.border_rounds, seed=config.seed, batch_size=min(128, config.batch_size)))
+    if config.border_rounds and config.decoder == "segments":
+        standard.append(MoveBorders(config.border_rounds, seed=config.seed, batch_size=min(128, config.batch_size)))
     if len(apart): standard.append(HeldOut(apart, config.patience, n_candidates=config.sampled))
     if progress: standard.append(ProgressBar(config.epochs))
-    return Learner(net, data, optimizer, config.batch_size, config.seed, [*standard, *callbacks], config.per_image_segments)
+    return Learner(net, data, optimizer, config.batch_size, config.seed, [*standard, *callbacks],
+                   config.per_image_segments)
 
 def finish(run:Run, particles:Particles, weights:str): # digest of the trained weights
     "Write the results into the run folder."
@@ -821,4 +1036,6 @@ def finish(run:Run, particles:Particles, weights:str): # digest of the trained w
     save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations, run.apart, weights)
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
     write_csv(run.folder/"history.csv", run.history)
-    write_csv(run.folder/"segments.csv", run.nominal.residues.assign(segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy(), domain=run.domains.labels.numpy() if run.domains else 0))
+    write_csv(run.folder/"segments.csv", run.nominal.residues.assign(
+        segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy(),
+        domain=run.domains.labels.numpy() if run.domains else 0))

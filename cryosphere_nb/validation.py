@@ -30,8 +30,11 @@ from .particles import Particles, PreparedImages, read_particles
 from .posterior import ImagePosterior, draw_candidates, infer_posterior, log_proposal, weigh
 from .run_folder import data_facts, model_facts, will_resume
 from .structure import Structure, load_structure
-from .train import Run, check_same_run, fit, infer, is_finished, make_config, model_offset, nominal_model, read_run, settle, used_rows
-from .viewers import View, _chain_starts, _colors, _finish, _label_array, _ticks, label_ranges, thin_frames, view_values
+from .train import (Run, check_same_run, fit, infer, is_finished, make_config, model_offset,
+    nominal_model, read_run, settle, used_rows)
+from .plotting import (finish_figure, first_residues, label_array, label_ranges, residue_colors,
+    residue_ticks, thin_frames)
+from .viewers import View, view_values
 
 # %% ../nbs/45_validation.ipynb #87841e16
 @contextmanager
@@ -48,10 +51,12 @@ def image_evidence(model:CryoSphere, # trained, with a noise model
                    candidates:int=64, # latents to try when the posterior is looked for
                   ) -> Tensor: # (B,) nats
     "Log evidence of each image: importance sampling round its posterior, with samples that the search has not seen."
-    found = infer_posterior(model, batch, model.encoder(batch)[0], draw_candidates(candidates, model.n_latent, gen).to(batch.images.device), gen)
+    found = infer_posterior(model, batch, model.encoder(batch)[0],
+                            draw_candidates(candidates, model.n_latent, gen).to(batch.images.device), gen)
     post, K, S = ImagePosterior(model, batch), samples//2, samples - samples//2
     spread = 1.2*torch.linalg.cholesky(found.cov) # a little wider than the posterior
-    near = found.mean[:, None] + torch.randn(len(batch), S, model.n_latent, generator=gen).to(spread) @ spread.transpose(1, 2)
+    near = found.mean[:, None] + (torch.randn(len(batch), S, model.n_latent, generator=gen).to(spread)
+                                  @ spread.transpose(1, 2))
     z = torch.cat([draw_candidates(K, model.n_latent, gen).to(near).expand(len(batch), -1, -1), near], 1)
     joint = torch.stack([post.log_joint(z[:, s]) for s in range(K + S)], 1)
     return weigh(z, joint, log_proposal(z, found.mean, spread, K, S)).gain + model.noise.empty(post.observed)
@@ -59,13 +64,15 @@ def image_evidence(model:CryoSphere, # trained, with a noise model
 def log_evidence(run:Run, # finished run
                  data:PreparedImages, # of `run.prepare`
                  seed:int=0, # of the samples
-                 candidates:int|None=None, # latents to try; None: as many as the run did for its posteriors, 64 if it did not
+                 # latents to try; None: as many as the run did for its posteriors, 64 if it did not
+                 candidates:int|None=None,
                  **settings, # samples: see `image_evidence`
                 ) -> Tensor: # (n,) nats
     "Log evidence of each image under a run's model."
     gen, settings = generator(seed), settings | dict(candidates=candidates or run.config.refine or 64)
     with on_device(run) as model:
-        return torch.cat([image_evidence(model, data.batch(i).to(model.amplitudes.device), gen, **settings).cpu() for i in torch.arange(len(data)).split(min(128, run.config.batch_size))])
+        return torch.cat([image_evidence(model, data.batch(i).to(model.amplitudes.device), gen, **settings).cpu()
+                          for i in torch.arange(len(data)).split(min(128, run.config.batch_size))])
 
 # %% ../nbs/45_validation.ipynb #a9dcc5ad
 def held_out_rows(run:Run, # finished run
@@ -82,21 +89,26 @@ def fit_once(particles:Particles, structure:Structure, # as for `fit`
              progress:bool=True, # show bars?
              **settings, # of `FitConfig`
             ) -> Run:
-    "`fit`; or the finished run of the same settings, data and model that is in the folder. A run that was interrupted is continued."
+    """`fit`; or the finished run of the same settings, data and model that is in the folder.
+
+    A run that was interrupted is continued."""
     config = settle(make_config(settings), particles, None)
     there = will_resume(folder, not overwrite, overwrite, (particles, structure))
     if there:
         then, offset = read_run(folder)[1], model_offset(structure, particles, config.model_origin)
-        check_same_run(folder, config, data_facts(particles, config.box, then["contrast"], offset) | model_facts(nominal_model(structure)))
+        check_same_run(folder, config, data_facts(particles, config.box, then["contrast"], offset)
+                       | model_facts(nominal_model(structure)))
         try: run = Run.load(folder)
         except InputError: run = None # its latents belong to other weights, or are not there: `fit` goes on
-        enough = run and (is_finished(run.state, config) or config.max_minutes is not None and run.state.elapsed >= 60*config.max_minutes)
+        enough = run and (is_finished(run.state, config)
+                          or config.max_minutes is not None and run.state.elapsed >= 60*config.max_minutes)
         if enough and not run.state.interrupted: return run
     return fit(particles, structure, folder, resume=there, overwrite=overwrite, progress=progress, **settings)
 
 def read_both(particles, model, project_dir=None): # path or object, each -> Particles, Structure
     "Particles and model, read if they are paths."
-    return particles if isinstance(particles, Particles) else read_particles(particles, project_dir), model if isinstance(model, Structure) else load_structure(model)
+    return (particles if isinstance(particles, Particles) else read_particles(particles, project_dir),
+            model if isinstance(model, Structure) else load_structure(model))
 
 def write_files(folder:Path, # where to
                 figures:dict, # name -> Figure
@@ -104,7 +116,8 @@ def write_files(folder:Path, # where to
                ) -> dict: # name -> path
     "Write figures and tables, each complete or not at all."
     for name, figure in figures.items():
-        with write_atomic(folder/name) as tmp: figure.savefig(tmp, dpi=2*figure.dpi, metadata={"Software": None})
+        with write_atomic(folder/name) as tmp:
+            figure.savefig(tmp, dpi=2*figure.dpi, metadata={"Software": None})
     for name, table in tables.items():
         write_csv(folder/name, table, float_format="%.6g")
     return {name: folder/name for name in (*figures, *tables)}
@@ -115,7 +128,8 @@ SWEEP_FILES = ("sweep.png", "sweep.csv", "held_out.csv")
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep:
     "Runs that differ in the number of segments, and the log evidence of the same held-out images under each."
-    evidence:pd.DataFrame # (n, K) nats; rows: images (row of the star file), columns: number of segments offered, ascending
+    # (n, K) nats; rows: images (row of the star file), columns: number of segments offered, ascending
+    evidence:pd.DataFrame
     used:dict # number offered -> segments in use
     runs:dict # number offered -> `Run`
 
@@ -124,9 +138,11 @@ class Sweep:
 
     @property
     def table(self) -> pd.DataFrame: # K rows: used, evidence, below_best, se
-        "Per number of segments: how many are in use, mean log evidence, what is missing to the best, and the paired standard error of that, nats per image."
+        """Per number of segments: how many are in use, mean log evidence, what is missing to the best, and the
+        paired standard error of that, nats per image."""
         missing = self.evidence.rsub(self.evidence[self.best], axis=0)
-        return pd.DataFrame(dict(used=pd.Series(self.used), evidence=self.evidence.mean(), below_best=missing.mean(), se=missing.sem())).rename_axis("n_segments")
+        return pd.DataFrame(dict(used=pd.Series(self.used), evidence=self.evidence.mean(),
+                                 below_best=missing.mean(), se=missing.sem())).rename_axis("n_segments")
 
     @property
     def chosen(self) -> int: # the recommendation
@@ -138,18 +154,28 @@ class Sweep:
     def verdict(self) -> str: # sentences
         "The recommendation in words."
         t, n, best = self.table, self.chosen, self.best
-        near = f"{best} score best" if n == best else f"{best} score best, but no more than a standard error better ({t.below_best[n]:.2g} ± {t.se[n]:.2g} nats per image)"
-        said = [f"Take n_segments={n}, of which {t.used[n]} {'is' if t.used[n] == 1 else 'are'} in use: on {len(self.evidence)} held-out images {near}."]
+        near = (f"{best} score best" if n == best
+                else f"{best} score best, but no more than a standard error better "
+                     f"({t.below_best[n]:.2g} ± {t.se[n]:.2g} nats per image)")
+        said = [f"Take n_segments={n}, of which {t.used[n]} {'is' if t.used[n] == 1 else 'are'} in use: "
+                f"on {len(self.evidence)} held-out images {near}."]
         fewer, more = t[t.index < n], t[t.index > n]
-        if len(fewer): said.append(f"With {fewer.index[-1]} {fewer.below_best.iloc[-1] - t.below_best[n]:.3g} nats per image are lost.")
-        if n == 1: said.append("One rigid body is enough: these images do not say that parts move against each other.")
+        if len(fewer):
+            said.append(f"With {fewer.index[-1]} {fewer.below_best.iloc[-1] - t.below_best[n]:.3g} nats per image "
+                        "are lost.")
+        if n == 1:
+            said.append("One rigid body is enough: these images do not say that parts move against each other.")
         if not len(more): said.append("It is the largest number that was tried: try more.")
         worse = more[more.below_best > t.below_best[n] + 3*more.se]
-        if len(worse): said.append(f"Worse with more ({', '.join(f'{m}: {v:.3g} nats' for m, v in (worse.below_best - t.below_best[n]).items())}): over-fitted, or not trained to the end.")
+        if len(worse):
+            said.append("Worse with more ("
+                        f"{', '.join(f'{m}: {v:.3g} nats' for m, v in (worse.below_best - t.below_best[n]).items())}"
+                        "): over-fitted, or not trained to the end.")
         if len(fewer) + len(more) == 0: said.append("Nothing was compared: try several numbers.")
         return " ".join(said)
 
-    def __repr__(self): return f"{self.table.to_string(float_format='{:.4g}'.format)}\n{self.verdict}"
+    def __repr__(self):
+        return f"{self.table.to_string(float_format='{:.4g}'.format)}\n{self.verdict}"
 
     @property
     def run(self) -> Run: return self.runs[self.chosen] # the recommended run
@@ -159,7 +185,8 @@ class Sweep:
 def check_numbers(n_segments) -> list: # ascending
     "Numbers of segments to try, checked."
     numbers = sorted(set(n_segments)) if isinstance(n_segments, (tuple, list, range)) else []
-    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in numbers): raise InputError("sweep_segments, n_segments", repr(n_segments), "whole numbers, 1 or more, as a list or tuple")
+    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in numbers):
+        raise InputError("sweep_segments, n_segments", repr(n_segments), "whole numbers, 1 or more, as a list or tuple")
     return numbers
 
 def sweep_segments(particles, # path of a .star or .cs file, or `Particles`
@@ -173,20 +200,35 @@ def sweep_segments(particles, # path of a .star or .cs file, or `Particles`
                    progress:bool=True, # show bars?
                    **settings, # of `fit`, the same for all
                   ) -> Sweep:
-    "Fit with several numbers of segments and score each on the same held-out images; runs that are in `out` are not repeated."
+    """Fit with several numbers of segments and score each on the same held-out images; runs that are in `out` are
+    not repeated."""
     numbers, out = check_numbers(n_segments), Path(out)
-    if any("n_segments" in p for p in settings.get("parts", ())): raise InputError("sweep_segments, setting 'parts'", "a part with its own n_segments", "parts without", "The number that is tried holds for each part.")
-    if settings.get("seed", 0) is None: raise InputError("sweep_segments, setting 'seed'", None, "a number", "All runs need the same, so that they keep the same images apart.")
+    if any("n_segments" in p for p in settings.get("parts", ())):
+        raise InputError("sweep_segments, setting 'parts'", "a part with its own n_segments", "parts without",
+                         "The number that is tried holds for each part.")
+    if settings.get("seed", 0) is None:
+        raise InputError("sweep_segments, setting 'seed'", None, "a number",
+                         "All runs need the same, so that they keep the same images apart.")
     (particles, structure), runs, scores, rows = read_both(particles, model, project_dir), {}, {}, None
     for n in numbers:
-        runs[n] = run = fit_once(particles, structure, out/f"segments_{n}", overwrite, progress, n_segments=n, **settings)
+        runs[n] = run = fit_once(particles, structure, out/f"segments_{n}", overwrite, progress,
+                                 n_segments=n, **settings)
         if rows is None: rows = held_out_rows(run)
-        if len(rows) == 0: raise InputError("sweep_segments, held-out images", f"none among {len(run)}", "at least 20", f"Set held_out to {min(0.5, 20/len(run) + 0.01):.2g} or more (and encoder to one that sees new images).")
-        if not torch.equal(rows, held_out_rows(run)): raise InputError(run.folder, "other held-out images than in the runs before", "the same in all runs") # what fit_once checked should exclude it
+        if len(rows) == 0:
+            raise InputError("sweep_segments, held-out images", f"none among {len(run)}", "at least 20",
+                             f"Set held_out to {min(0.5, 20/len(run) + 0.01):.2g} or more "
+                             "(and encoder to one that sees new images).")
+        # what fit_once checked should exclude it
+        if not torch.equal(rows, held_out_rows(run)):
+            raise InputError(run.folder, "other held-out images than in the runs before", "the same in all runs")
         with on_device(run): data = run.prepare(particles.select(rows), progress=progress)
         scores[n] = log_evidence(run, data, samples=samples).numpy()
-    sweep = Sweep(pd.DataFrame(scores, index=pd.Index(rows.numpy(), name="image")).rename_axis(columns="n_segments"), {n: len(occupied_segments(r.segments[r.segments >= 0])) for n, r in runs.items()}, runs)
-    write_files(out, {SWEEP_FILES[0]: sweep.plot()}, {SWEEP_FILES[1]: sweep.table.reset_index(), SWEEP_FILES[2]: sweep.evidence.reset_index()})
+    sweep = Sweep(
+        pd.DataFrame(scores, index=pd.Index(rows.numpy(), name="image")).rename_axis(columns="n_segments"),
+        {n: len(occupied_segments(r.segments[r.segments >= 0])) for n, r in runs.items()},
+        runs)
+    write_files(out, {SWEEP_FILES[0]: sweep.plot()},
+                {SWEEP_FILES[1]: sweep.table.reset_index(), SWEEP_FILES[2]: sweep.evidence.reset_index()})
     return sweep
 
 def plot_sweep(sweep:Sweep, # of `sweep_segments`
@@ -195,22 +237,29 @@ def plot_sweep(sweep:Sweep, # of `sweep_segments`
     t, fig = sweep.table, plt.figure(figsize=(4.4, 2.6), dpi=70, layout="constrained")
     ax = fig.subplots()
     x = np.arange(len(t))
-    ax.axhline(0, color="0.7", lw=.8); ax.errorbar(x, -t.below_best, t.se, fmt="o-", color="C0", lw=1, ms=4, capsize=3)
+    ax.axhline(0, color="0.7", lw=.8)
+    ax.errorbar(x, -t.below_best, t.se, fmt="o-", color="C0", lw=1, ms=4, capsize=3)
     at = t.index.get_loc(sweep.chosen)
     ax.plot(at, -t.below_best.iloc[at], "o", ms=11, mfc="none", color="C3", clip_on=False)
-    ax.set_xticks(x, [f"{n}\n({u} used)" for n, u in t.used.items()]); ax.set_xlabel("segments offered"); ax.set_ylabel("log evidence against the best,\nnats per held-out image")
+    ax.set_xticks(x, [f"{n}\n({u} used)" for n, u in t.used.items()])
+    ax.set_xlabel("segments offered")
+    ax.set_ylabel("log evidence against the best,\nnats per held-out image")
     linear = max(1., 4*float(t.se.median()))
     if t.below_best.max() > 10*linear: # a large loss must not hide a small one
-        ax.set_yscale("symlog", linthresh=linear); ax.set_ylim(top=0.4*linear); ax.yaxis.set_major_formatter("{x:g}")
-    return _finish(fig)
+        ax.set_yscale("symlog", linthresh=linear)
+        ax.set_ylim(top=0.4*linear)
+        ax.yaxis.set_major_formatter("{x:g}")
+    return finish_figure(fig)
 
 # %% ../nbs/45_validation.ipynb #f649dda5
 def match_segments(labels_a:Tensor, # (R,) one division of the chain, -1 for none
                    labels_b:Tensor, # (R,) another
                   ) -> Tensor: # (R,) the second with the numbers of the first
-    "Number the segments of one division as those of another, so that as many residues as possible agree (Hungarian method)."
+    """Number the segments of one division as those of another, so that as many residues as possible agree
+    (Hungarian method)."""
     a, b = (torch.as_tensor(v).cpu() for v in (labels_a, labels_b))
-    if a.shape != b.shape or a.ndim != 1: raise InputError("match_segments", f"shapes {tuple(a.shape)} and {tuple(b.shape)}", "(R,) both")
+    if a.shape != b.shape or a.ndim != 1:
+        raise InputError("match_segments", f"shapes {tuple(a.shape)} and {tuple(b.shape)}", "(R,) both")
     K = max(int(a.max()), int(b.max())) + 1
     both = (a >= 0) & (b >= 0)
     overlap = torch.zeros(K, K, dtype=torch.long).index_put((b[both], a[both]), torch.tensor(1), accumulate=True)
@@ -223,7 +272,10 @@ def canonical_correlations(a:Tensor, # (n, L) latents of n images
                            b:Tensor, # (n, K) other latents of the same images
                           ) -> Tensor: # (min(L, K),) descending, 0 to 1
     "How well linear combinations of the one predict linear combinations of the other."
-    if len(a) != len(b) or len(a) <= a.shape[1] + b.shape[1]: raise InputError("canonical_correlations", f"{len(a)} and {len(b)} images in {a.shape[1]} and {b.shape[1]} dimensions", "the same images in both, more than dimensions")
+    if len(a) != len(b) or len(a) <= a.shape[1] + b.shape[1]:
+        raise InputError("canonical_correlations",
+                         f"{len(a)} and {len(b)} images in {a.shape[1]} and {b.shape[1]} dimensions",
+                         "the same images in both, more than dimensions")
     def basis(v):
         u, s, _ = torch.linalg.svd(v.double() - v.double().mean(0), full_matrices=False)
         return u[:, s > 1e-6*s.max().clamp(min=1e-30)]
@@ -234,14 +286,19 @@ def canonical_correlations(a:Tensor, # (n, L) latents of n images
 def residue_agreement(x1:Tensor, # (n, R, 3) structures of n images under one model, Å
                       x2:Tensor, # (n, R, 3) of the same images under the other
                      ) -> pd.DataFrame: # R rows: rmsf, half_rmsd (Å), correlation (NaN where nothing moves)
-    "Per residue: how far it moves over the images, how far the two models put it apart in the same image, and the correlation of its two displacements."
-    if x1.shape != x2.shape or x1.ndim != 3: raise InputError("residue_agreement", f"shapes {tuple(x1.shape)} and {tuple(x2.shape)}", "(n, R, 3) both")
+    """Per residue: how far it moves over the images, how far the two models put it apart in the same image, and
+    the correlation of its two displacements."""
+    if x1.shape != x2.shape or x1.ndim != 3:
+        raise InputError("residue_agreement", f"shapes {tuple(x1.shape)} and {tuple(x2.shape)}", "(n, R, 3) both")
     moves = [(x - x.mean(0)).double() for x in (x1, x2)]
     power = [m.square().sum(-1).mean(0) for m in moves]
     shared = (moves[0]*moves[1]).sum(-1).mean(0)
     size = (power[0]*power[1]).sqrt()
     correlation = torch.where(size > MOVES_A**2, shared/size, torch.nan)
-    return pd.DataFrame({k: v.numpy() for k, v in dict(rmsf=((power[0] + power[1])/2).sqrt(), half_rmsd=(x1 - x2).double().square().sum(-1).mean(0).sqrt(), correlation=correlation).items()})
+    return pd.DataFrame({k: v.numpy() for k, v in dict(
+        rmsf=((power[0] + power[1])/2).sqrt(),
+        half_rmsd=(x1 - x2).double().square().sum(-1).mean(0).sqrt(),
+        correlation=correlation).items()})
 
 MOVES_A = 0.01 # Å; an RMSF below this is rounding
 
@@ -255,7 +312,8 @@ def as_a_whole(x:Tensor, # (n, R, 3) structures, Å
                reference:Tensor, # (R, 3), Å
               ) -> Tensor: # (n, R, 3)
     "Each structure superposed, as a whole, on the reference: what is left is motion of parts."
-    x = x.double(); reference = reference.double()
+    x = x.double()
+    reference = reference.double()
     return apply_rigid(x, *superpose(x, reference.expand_as(x)))
 
 # %% ../nbs/45_validation.ipynb #837bf33c
@@ -265,13 +323,16 @@ def best_static(run:Run, # finished run
                 candidates:int=32, # structures of the ensemble to try
                 seed:int=0, # which
                ) -> Tensor: # (n,) nats
-    "Log-likelihood of each image under the one structure that explains all of them best: the nominal one, the middle of the ensemble, or one drawn from it."
+    """Log-likelihood of each image under the one structure that explains all of them best: the nominal one, the
+    middle of the ensemble, or one drawn from it."""
     with on_device(run) as model:
-        z = torch.cat([torch.zeros(1, model.n_latent), run.latents[used_rows(run.latents)].mean(0, keepdim=True), draw_candidates(candidates, model.n_latent, generator(seed))]).to(model.amplitudes.device)
+        z = torch.cat([torch.zeros(1, model.n_latent), run.latents[used_rows(run.latents)].mean(0, keepdim=True),
+                       draw_candidates(candidates, model.n_latent, generator(seed))]).to(model.amplitudes.device)
         structures, out = torch.cat([model.scattering[None], model.points_at(z, model.segmentation())]), []
         for i in torch.arange(len(data)).split(min(128, run.config.batch_size)):
             post = ImagePosterior(model, data.batch(i).to(z.device))
-            out.append(torch.stack([model.noise.gain(post.observed, post.images(x[None])) for x in structures]) + model.noise.empty(post.observed))
+            out.append(torch.stack([model.noise.gain(post.observed, post.images(x[None])) for x in structures])
+                       + model.noise.empty(post.observed))
     logs = torch.cat(out, 1).cpu()
     return logs[logs.sum(1).argmax()]
 
@@ -279,7 +340,8 @@ def motion_gain(run:Run, # finished run
                 data:PreparedImages, # of `run.prepare`; images that were not trained on
                 **settings, # of `log_evidence`
                ) -> Tensor: # (n,) nats
-    "What an image gains by motion: its log evidence under the model, minus its log-likelihood under the best single structure."
+    """What an image gains by motion: its log evidence under the model, minus its log-likelihood under the best
+    single structure."""
     return log_evidence(run, data, **settings) - best_static(run, data)
 
 # %% ../nbs/45_validation.ipynb #19a1c960
@@ -292,7 +354,8 @@ class HalfSets:
     rows:tuple # (2) rows of the star file that each run was given
     images:Tensor # (n,) rows compared, from both halves
     latents:tuple # (2) latents of these images under each model, (n, L)
-    gain:pd.DataFrame # rows: images compared; nats gained by motion, under the model that has not seen the image (`half`: which model)
+    # rows: images compared; nats gained by motion, under the model that has not seen the image (`half`: which model)
+    gain:pd.DataFrame
 
     @cached_property
     def segments(self) -> tuple: # (2) labels (R,), the second numbered as the first
@@ -306,10 +369,12 @@ class HalfSets:
         "Per residue: its segment in each half, RMSF, half-set RMSD, error of one model (Å), correlation."
         t = residue_agreement(self.coordinates(0), self.coordinates(1))
         a, b = self.segments
-        return self.runs[0].nominal.residues.assign(segment_1=a.numpy(), segment_2=b.numpy(), **t, error=t.half_rmsd/2**0.5)
+        return self.runs[0].nominal.residues.assign(segment_1=a.numpy(), segment_2=b.numpy(), **t,
+                                                    error=t.half_rmsd/2**0.5)
     @cached_property
     def image_table(self) -> pd.DataFrame: # n rows
-        "Per image: position along the main motion under each model, RMSD between the two structures (Å), gain by motion (nats)."
+        """Per image: position along the main motion under each model, RMSD between the two structures (Å), gain by
+        motion (nats)."""
         x1, x2 = self.coordinates(0), self.coordinates(1)
         ruler = principal_motions(x1)
         motion = {f"motion_{k + 1}_a": ruler.coordinate(x)[:, 0].numpy() for k, x in enumerate((x1, x2))}
@@ -322,13 +387,22 @@ class HalfSets:
         parts = residue_agreement(*alone)
         each = self.gain.groupby("half").gain
         root = lambda v: float(np.sqrt((v**2).mean()))
-        return pd.Series(dict(images=len(self.images), gain_1=each.mean()[1], gain_1_se=each.sem()[1], gain_2=each.mean()[2], gain_2_se=each.sem()[2], rmsf=root(t.rmsf), half_rmsd=root(t.half_rmsd),
-                              correlation=overall_correlation(x1, x2), parts_rmsf=root(parts.rmsf), parts_half_rmsd=root(parts.half_rmsd), parts_correlation=overall_correlation(*alone), ari=adjusted_rand(*self.segments), same_segment=float((self.segments[0] == self.segments[1]).float().mean()),
-                              **{f"canonical_{k + 1}": float(c) for k, c in enumerate(canonical_correlations(*self.latents))}))
+        return pd.Series(dict(
+            images=len(self.images),
+            gain_1=each.mean()[1], gain_1_se=each.sem()[1], gain_2=each.mean()[2], gain_2_se=each.sem()[2],
+            rmsf=root(t.rmsf), half_rmsd=root(t.half_rmsd), correlation=overall_correlation(x1, x2),
+            parts_rmsf=root(parts.rmsf), parts_half_rmsd=root(parts.half_rmsd),
+            parts_correlation=overall_correlation(*alone),
+            ari=adjusted_rand(*self.segments),
+            same_segment=float((self.segments[0] == self.segments[1]).float().mean()),
+            **{f"canonical_{k + 1}": float(c) for k, c in enumerate(canonical_correlations(*self.latents))}))
     @property
     def checks(self) -> dict: # what -> passed
         s = self.summary
-        return {f"model {k} explains the other half better with motion": s[f"gain_{k}"] > 2*s[f"gain_{k}_se"] for k in (1, 2)} | {"both models read the same motion from an image": s.correlation > 0.5, "and it is a motion of parts": s.parts_correlation > 0.5}
+        return {f"model {k} explains the other half better with motion": s[f"gain_{k}"] > 2*s[f"gain_{k}_se"]
+                for k in (1, 2)} | {
+            "both models read the same motion from an image": s.correlation > 0.5,
+            "and it is a motion of parts": s.parts_correlation > 0.5}
     @property
     def passed(self) -> bool: return all(bool(v) for v in self.checks.values())
 
@@ -337,12 +411,26 @@ class HalfSets:
         "Is the motion real? In words."
         s, c = self.summary, list(self.checks.values())
         gains = f"{s.gain_1:.3g} ± {s.gain_1_se:.2g} and {s.gain_2:.3g} ± {s.gain_2_se:.2g} nats per image"
-        if not (c[0] and c[1]): return f"No reproducible motion: a model trained on one half does not explain the images of the other half better with motion than with a single structure ({gains})."
-        if not c[2]: return f"No reproducible motion: the images of one half gain by the motion of the other ({gains}), but the two models read different motions from the same image (correlation {s.correlation:.2f}, half-set RMSD {s.half_rmsd:.2g} Å for an RMSF of {s.rmsf:.2g} Å)."
-        if not c[3]: return f"No reproducible motion of parts: what both models see, the molecule does as a whole. Superposing the structures leaves an RMSF of {s.parts_rmsf:.2g} Å of {s.rmsf:.2g} Å, on which the models do not agree (correlation {s.parts_correlation:.2f}). The motion corrects poses."
-        return (f"Reproducible motion: each half's model explains the other half's images better with motion than with a single structure (by {gains}), and both read the same motion from an image "
-                f"(correlation {s.correlation:.2f}; half-set RMSD {s.half_rmsd:.2g} Å for an RMSF of {s.rmsf:.2g} Å). Segments agree for {s.same_segment:.0%} of the residues (adjusted Rand index {s.ari:.2f}).")
-    def __repr__(self): return f"{self.summary.to_string(float_format='{:.3g}'.format)}\n{self.verdict}"
+        if not (c[0] and c[1]):
+            return ("No reproducible motion: a model trained on one half does not explain the images of the other "
+                    f"half better with motion than with a single structure ({gains}).")
+        if not c[2]:
+            return (f"No reproducible motion: the images of one half gain by the motion of the other ({gains}), but "
+                    "the two models read different motions from the same image "
+                    f"(correlation {s.correlation:.2f}, half-set RMSD {s.half_rmsd:.2g} Å "
+                    f"for an RMSF of {s.rmsf:.2g} Å).")
+        if not c[3]:
+            return ("No reproducible motion of parts: what both models see, the molecule does as a whole. "
+                    f"Superposing the structures leaves an RMSF of {s.parts_rmsf:.2g} Å of {s.rmsf:.2g} Å, on which "
+                    f"the models do not agree (correlation {s.parts_correlation:.2f}). The motion corrects poses.")
+        return ("Reproducible motion: each half's model explains the other half's images better with motion than "
+                f"with a single structure (by {gains}), and both read the same motion from an image "
+                f"(correlation {s.correlation:.2f}; half-set RMSD {s.half_rmsd:.2g} Å "
+                f"for an RMSF of {s.rmsf:.2g} Å). Segments agree for {s.same_segment:.0%} of the residues "
+                f"(adjusted Rand index {s.ari:.2f}).")
+
+    def __repr__(self):
+        return f"{self.summary.to_string(float_format='{:.3g}'.format)}\n{self.verdict}"
     def plot(self) -> Figure: return plot_halves(self)
 
 def compare_runs(runs, # (2) `Run`, on disjoint halves
@@ -362,7 +450,8 @@ def compare_runs(runs, # (2) `Run`, on disjoint halves
             data = run.prepare(particles.select(images[own != h]), progress=progress)
             other, *_ = infer(model, data, len(data), run.config, progress)
         latents[h][own == h], latents[h][own != h] = run.latents[kept[h]], other
-        gains.append(pd.DataFrame(dict(image=images[own != h].numpy(), half=h + 1, gain=motion_gain(run, data, samples=samples).numpy())))
+        gains.append(pd.DataFrame(dict(image=images[own != h].numpy(), half=h + 1,
+                                       gain=motion_gain(run, data, samples=samples).numpy())))
     return HalfSets(tuple(runs), tuple(rows), images, tuple(latents), pd.concat(gains[::-1], ignore_index=True))
 
 def half_sets(particles, # path of a .star or .cs file, or `Particles`
@@ -377,13 +466,17 @@ def half_sets(particles, # path of a .star or .cs file, or `Particles`
               progress:bool=True, # show bars?
               **settings, # of `fit`, the same for both
              ) -> HalfSets:
-    "Divide the images at random, all rows of an image on one side, fit each half on its own, and compare; runs that are in `out` are not repeated."
+    """Divide the images at random, all rows of an image on one side, fit each half on its own, and compare; runs
+    that are in `out` are not repeated."""
     (particles, structure), out = read_both(particles, model, project_dir), Path(out)
     if len(particles) < 40: raise InputError("half_sets", f"{len(particles)} images", "40 or more")
     rows = split_rows(len(particles), 0.5, seed, 1, particles.image_id)
-    runs = [fit_once(particles.select(r), structure, out/f"half_{k + 1}", overwrite, progress, seed=seed + k, **settings) for k, r in enumerate(rows)]
+    runs = [fit_once(particles.select(r), structure, out/f"half_{k + 1}", overwrite, progress,
+                     seed=seed + k, **settings)
+            for k, r in enumerate(rows)]
     halves = compare_runs(runs, rows, particles, most, samples, progress)
-    write_files(out, {HALF_FILES[0]: halves.plot()}, {HALF_FILES[1]: halves.residues, HALF_FILES[2]: halves.image_table})
+    write_files(out, {HALF_FILES[0]: halves.plot()},
+                {HALF_FILES[1]: halves.residues, HALF_FILES[2]: halves.image_table})
     return halves
 
 # %% ../nbs/45_validation.ipynb #97477d77
@@ -394,24 +487,35 @@ def draw_chain_values(ax, # matplotlib axes
                      ):
     "Curves along the chain, from 0; segments as strips of colour below."
     R = len(next(iter(curves.values())))
-    for k, (name, values) in enumerate(curves.items()): ax.plot(np.arange(R) + .5, values, color=("k", "C3", "C0")[k % 3], lw=(1.2, 1, 1)[k % 3], label=name)
+    for k, (name, values) in enumerate(curves.items()):
+        ax.plot(np.arange(R) + .5, values, color=("k", "C3", "C0")[k % 3], lw=(1.2, 1, 1)[k % 3], label=name)
     top = max(1.1*max(float(np.nanmax(v)) for v in curves.values()), 1e-3)
-    ax.set_ylim(-0.08*top*len(strips), top); ax.set_xlim(0, R); ax.set_ylabel("Å"); ax.legend(fontsize=8, frameon=False)
+    ax.set_ylim(-0.08*top*len(strips), top)
+    ax.set_xlim(0, R)
+    ax.set_ylabel("Å")
+    ax.legend(fontsize=8, frameon=False)
     height = 0.08*len(strips)/(1 + 0.08*len(strips))/max(len(strips), 1)
     for k, labels in enumerate(strips):
-        colors = _colors(_label_array(labels, R))
-        for _, a, b in label_ranges(_label_array(labels, R)): ax.axvspan(a, b, ymin=height*(len(strips) - 1 - k + .1), ymax=height*(len(strips) - k - .1), color=colors[a], lw=0)
-    ax.set_xticks(*zip(*[(i + .5, t) for i, t in _ticks(structure, R)])); ax.set_xlabel("chain" if structure is not None and len(_chain_starts(structure)) > 1 else "residue")
+        colors = residue_colors(label_array(labels, R))
+        for _, a, b in label_ranges(label_array(labels, R)):
+            ax.axvspan(a, b, ymin=height*(len(strips) - 1 - k + .1), ymax=height*(len(strips) - k - .1),
+                       color=colors[a], lw=0)
+    ax.set_xticks(*zip(*[(i + .5, t) for i, t in residue_ticks(structure, R)]))
+    ax.set_xlabel("chain" if structure is not None and len(first_residues(structure)) > 1 else "residue")
 
 def plot_halves(halves:HalfSets, # of `half_sets`
                ) -> Figure:
-    "RMSF and half-set RMSD along the chain, with both divisions into segments; the main motion of each image under both models."
+    """RMSF and half-set RMSD along the chain, with both divisions into segments; the main motion of each image
+    under both models."""
     fig, axes = plt.subplots(1, 2, figsize=(9, 2.6), dpi=70, layout="constrained", width_ratios=(2.2, 1))
     t, images = halves.residues, halves.image_table
     draw_chain_values(axes[0], {"RMSF": t.rmsf, "half-set RMSD": t.half_rmsd}, halves.segments, halves.runs[0].nominal)
-    axes[1].plot(images.motion_1_a, images.motion_2_a, ".", ms=3, color="C0", rasterized=True); axes[1].axline((0, 0), slope=1, color="0.6", lw=.8)
-    axes[1].set_xlabel("main motion, model 1, Å"); axes[1].set_ylabel("model 2, Å"); axes[1].set_title(f"correlation of all displacements {halves.summary.correlation:.2f}", fontsize=9)
-    return _finish(fig)
+    axes[1].plot(images.motion_1_a, images.motion_2_a, ".", ms=3, color="C0", rasterized=True)
+    axes[1].axline((0, 0), slope=1, color="0.6", lw=.8)
+    axes[1].set_xlabel("main motion, model 1, Å")
+    axes[1].set_ylabel("model 2, Å")
+    axes[1].set_title(f"correlation of all displacements {halves.summary.correlation:.2f}", fontsize=9)
+    return finish_figure(fig)
 
 # %% ../nbs/45_validation.ipynb #54541413
 @dataclass(frozen=True, eq=False, repr=False)
@@ -431,7 +535,8 @@ class Uncertainty:
     @property
     def residues(self) -> pd.DataFrame: # R rows
         "Per residue: motion, uncertainty (Å), resolved share."
-        return self.structure.residues.assign(motion=self.motion.numpy(), uncertainty=self.per_residue.numpy(), resolved=self.resolved.numpy())
+        return self.structure.residues.assign(motion=self.motion.numpy(), uncertainty=self.per_residue.numpy(),
+                                              resolved=self.resolved.numpy())
     @property
     def image_table(self) -> pd.DataFrame: # n rows
         return pd.DataFrame(dict(image=self.rows.numpy(), uncertainty=self.per_image.numpy()))
@@ -440,10 +545,13 @@ class Uncertainty:
         "Median and 5 % to 95 % over images, root mean square over residues, resolved share in all."
         q = torch.quantile(self.per_image, torch.tensor([.05, .5, .95])).tolist()
         m, u = (float(v.square().mean()) for v in (self.motion, self.per_residue))
-        return pd.Series(dict(images=len(self.rows), low=q[0], median=q[1], high=q[2], rms=u**0.5, motion=m**0.5, resolved=m/(m + u) if m + u > MOVES_A**2 else float("nan")))
+        return pd.Series(dict(images=len(self.rows), low=q[0], median=q[1], high=q[2], rms=u**0.5, motion=m**0.5,
+                              resolved=m/(m + u) if m + u > MOVES_A**2 else float("nan")))
     def __repr__(self):
         s = self.summary
-        return f"Uncertainty of {len(self.rows)} structures: median {s['median']:.2g} Å (5 % to 95 %: {s.low:.2g} to {s.high:.2g} Å), motion {s.motion:.2g} Å; the images resolve " + ("nothing: no motion." if np.isnan(s.resolved) else f"{s.resolved:.0%} of the variance.")
+        return (f"Uncertainty of {len(self.rows)} structures: median {s['median']:.2g} Å "
+                f"(5 % to 95 %: {s.low:.2g} to {s.high:.2g} Å), motion {s.motion:.2g} Å; the images resolve "
+                + ("nothing: no motion." if np.isnan(s.resolved) else f"{s.resolved:.0%} of the variance."))
     def plot(self, labels=None) -> Figure: return plot_uncertainty(self, labels)
 
 @torch.no_grad()
@@ -459,22 +567,28 @@ def uncertainty(run:Run, # finished run
     if samples < 2: raise InputError("uncertainty, samples", samples, "2 or more")
     rows = run.rows(indices)
     rows = rows[run.latents[rows].isfinite().all(1)]
-    if len(rows) == 0: raise InputError("uncertainty, indices", "no image with a latent", "at least one")
+    if len(rows) == 0:
+        raise InputError("uncertainty, indices", "no image with a latent", "at least one")
     per_image, residues = [], 0.
     for i in rows.split(max(1, chunk//samples)):
         variance = run.sample_structures(i, samples, seed, given_decoder, moving=moving).var(1).sum(-1) # (n, R)
-        per_image.append(variance.mean(1)); residues = residues + variance.double().sum(0)
+        per_image.append(variance.mean(1))
+        residues = residues + variance.double().sum(0)
     motion = residue_motion(run.coordinates(rows[thin_frames(len(rows), 1000)]), run.nominal.beads).rmsf
-    return Uncertainty(rows, torch.cat(per_image).sqrt(), (residues/len(rows)).sqrt().float(), torch.tensor(motion.values).float(), run.nominal)
+    return Uncertainty(rows, torch.cat(per_image).sqrt(), (residues/len(rows)).sqrt().float(),
+                       torch.tensor(motion.values).float(), run.nominal)
 
 def plot_uncertainty(u:Uncertainty, # of `uncertainty`
                      labels=None, # (R,) segments, drawn as a strip
                     ) -> Figure:
     "Motion and uncertainty along the chain; distribution over images."
     fig, axes = plt.subplots(1, 2, figsize=(9, 2.4), dpi=70, layout="constrained", width_ratios=(2.2, 1))
-    draw_chain_values(axes[0], {"RMSF over the images": u.motion, "posterior std": u.per_residue}, () if labels is None else (labels,), u.structure)
-    axes[1].hist(u.per_image, bins=min(60, max(12, int(len(u.rows)**0.5))), color="C3", alpha=.7); axes[1].set_xlabel("posterior std of an image's structure, Å"); axes[1].set_ylabel("images")
-    return _finish(fig)
+    draw_chain_values(axes[0], {"RMSF over the images": u.motion, "posterior std": u.per_residue},
+                      () if labels is None else (labels,), u.structure)
+    axes[1].hist(u.per_image, bins=min(60, max(12, int(len(u.rows)**0.5))), color="C3", alpha=.7)
+    axes[1].set_xlabel("posterior std of an image's structure, Å")
+    axes[1].set_ylabel("images")
+    return finish_figure(fig)
 
 # %% ../nbs/45_validation.ipynb #352f2124
 def view_uncertainty(run:Run, # finished run
@@ -485,7 +599,10 @@ def view_uncertainty(run:Run, # finished run
                      seed:int=0, # of the draws
                      **settings, # of `view_values`: style, domains, width, height, ...
                     ) -> View:
-    "Turn the molecule coloured by uncertainty: that of all images on the nominal structure, or of one image on its own structure."
+    """Turn the molecule coloured by uncertainty: that of all images on the nominal structure, or of one image on
+    its own structure."""
     rows = used_rows(run.latents, most) if image is None else run.rows(image)
     u = uncertainty(run, rows, samples, seed)
-    return view_values(run.nominal, u.per_residue, "uncertainty, Å" if image is None else f"uncertainty in image {image}, Å", limits, coords=None if image is None else run.coordinates(image)[0], **settings)
+    return view_values(run.nominal, u.per_residue,
+                       "uncertainty, Å" if image is None else f"uncertainty in image {image}, Å", limits,
+                       coords=None if image is None else run.coordinates(image)[0], **settings)
