@@ -15,7 +15,7 @@ from torch import Tensor
 from .core import fft2c
 from .decoder import deform
 from .image import render
-from .model import CryoSphere, coarse_box, mean_free
+from .model import FULL, CryoSphere, Detail, coarse_box, mean_free
 from .segmentation import Segmentation
 
 # %% ../nbs/19_borders.ipynb #2d5edf15
@@ -85,6 +85,8 @@ def border_gains(model:CryoSphere,
                  parts:list, # of `division`
                  moves:list, # of `border_moves`
                  finest_a:float=FINEST_A, # Å
+                 detail:Detail=FULL, # how finely training looks at images now
+                 sampler=None, # that keeps latents, see `CryoSphere.latents_of`
 ) -> Tensor: # (3, K) double: images, sum and sum of squares over images of the log-likelihood gained by each move, nats
     "What each move of a border is worth to the images, their latents being what they are."
     decoder, segmentation, M = model.decoder, model.segmentation, model.segmentation.n_segments
@@ -99,13 +101,13 @@ def border_gains(model:CryoSphere,
                          ).nonzero().flatten()
     tried, sums = [(n > 0, handed(p, k, n)) for p, k, n in moves], torch.zeros(3, len(moves), dtype=torch.double)
     for batch in batches:
-        z = model.latents_of(batch)
+        z = model.latents_of(batch, sampler)
         own = lambda labels: torch.nn.functional.one_hot(labels.clamp(min=0), M).to(z)*(labels >= 0)[:, None]
         now, by_next, by_last = (deform(points, own(labels)[owner], *decoder.motion(z), pivots, 1)
                                  for labels in (here, after, before))
-        whole = model.coarse.D if model.coarse else batch.D
+        whole = detail.coarse.D if detail.coarse else batch.D
         small = batch.cropped(min(whole, coarse_box(batch.D, batch.D*float(batch.pixel_size.median())/finest_a)))
-        noise = model.noise.cropped(small.D)
+        noise = model.noise.cropped(small.D).up_to(detail.cutoff)
         observed, draw = mean_free(fft2c(small.images)), lambda x, a: mean_free(
             render(x, a, small.R, small.ctf, small.D, small.pixel_size, model.sigma))
         image = draw(now, model.amplitudes)
@@ -121,15 +123,16 @@ def border_gains(model:CryoSphere,
 @torch.no_grad()
 def worth_of_motions(model:CryoSphere,
                      batches, # iterable of `Batch`
+                     detail:Detail=FULL, sampler=None, # as in `border_gains`
                     ) -> Tensor: # (3, 1) double: images, sum and sum of squares over images, nats
     "What the motions are worth to the images: log-likelihood with them, minus that of the structure as it stands."
     out, G = torch.zeros(3, 1, dtype=torch.double), model.segmentation()
     for batch in batches:
         still = _at_rest(model).expand(len(batch), -1, -1)
-        seen, view = model.seen(batch), model.coarse or model
+        seen, view, noise = detail.crop(batch), detail.of(model), detail.noise(model)
         observed = mean_free(fft2c(seen.images))
-        moved, nominal = (view.noise.gain(observed, view.render(x, seen))
-                          for x in (model.points_at(model.latents_of(batch), G), still))
+        moved, nominal = (noise.gain(observed, view.render(x, seen))
+                          for x in (model.points_at(model.latents_of(batch, sampler), G), still))
         out[:, 0] += _moments(moved - nominal)
     return out
 

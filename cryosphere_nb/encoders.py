@@ -101,16 +101,14 @@ def score_features(batch:Batch, # images
     "First-order statistics of the likelihood about block motions, and the pose."
     observed, ctf = mean_free(fft2c(batch.images)), mean_free(ctf_half_plane(batch.ctf, batch.D, batch.pixel_size))
     x = beads.expand(len(batch), -1, -1).clone().requires_grad_()
-    out, cutoff = [], noise.cutoff
-    try:
-        with torch.enable_grad():
-            F = project_half_plane(pose_points(x, batch.R), amplitudes, sigma, batch.D, batch.pixel_size)*ctf
-            for a in resolutions:
-                noise.cutoff = batch.D*float(batch.pixel_size.mean())/a
-                for value, share in zip(noise.dots(observed, F), (1., 0.5)):
-                    gradient, = torch.autograd.grad(share*value.sum(), x, retain_graph=True)
-                    out += [block_forces(gradient, beads, blocks), share*value.detach()[:, None]]
-    finally: noise.cutoff = cutoff # the caller's noise model is as it was, whatever happened
+    out = []
+    with torch.enable_grad():
+        F = project_half_plane(pose_points(x, batch.R), amplitudes, sigma, batch.D, batch.pixel_size)*ctf
+        for a in resolutions:
+            low = noise.up_to(batch.D*float(batch.pixel_size.mean())/a)
+            for value, share in zip(low.dots(observed, F), (1., 0.5)):
+                gradient, = torch.autograd.grad(share*value.sum(), x, retain_graph=True)
+                out += [block_forces(gradient, beads, blocks), share*value.detach()[:, None]]
     return torch.cat([*out, batch.R.flatten(1)], 1)
 
 SCORE_LEVELS = 3 # resolutions at which `fit` computes the score

@@ -7,7 +7,7 @@ __all__ = ['molecule_volume', 'level_of_volume', 'mrc_bytes', 'pack_density', 'p
            'plot_images', 'pack_images', 'view_images']
 
 # %% ../nbs/26_image_viewers.ipynb #8be411cd
-import base64, gzip, hashlib
+import base64, gzip, hashlib, warnings
 
 import matplotlib.pyplot as plt, numpy as np, torch
 from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def pack_density(density, # (Z, Y, X)
                  max_kb:int=200, # size in the page; larger voxels if it needs more
 ) -> dict: # JSON-able: the file in base64, sides of a voxel and first voxel (x, y, z), Å, lowest and highest value
     "A map for a web page."
-    v, first = _checked_density(density, "pack_density"), _first_voxel(density.shape, pixel_size, origin)
+    v, first = _checked_density(density, "pack_density"), _first_voxel(np.shape(density), pixel_size, origin)
     if not floor < v.max():
         raise InputError("pack_density, floor", f"{floor:g}", f"less than the highest value, {v.max():g}")
     inside = _around(v, floor)
@@ -90,6 +90,8 @@ def pack_density(density, # (Z, Y, X)
         unit = [pixel_size*n/m for n, m in zip(v.shape[::-1], small.shape[::-1])]
         text = base64.b64encode(gzip.compress(mrc_bytes(small, unit, first), mtime=0)).decode()
         if len(text) <= 1000*max_kb: break
+    else: warnings.warn(f"pack_density: {len(text)/1000:.0f} kB even in voxels {factor} times as large, more than "
+                        f"the {max_kb} kB asked for; a higher floor, or a mask, makes a map smaller")
     return dict(file=text, unit=[round(u, 5) for u in unit], origin=[round(float(x), 3) for x in first],
                 low=float(floor), high=float(high))
 
@@ -191,7 +193,7 @@ def view_density(structure:Structure, # the model
     s = scene(structure, labels, atoms[None]) | dict(look=style, map=dict(packed, sd=[float(v.std())]))
     start = round(1000*(level - packed["low"])/(packed["high"] - packed["low"]))
     more = ('<label>level '
-            f'<input type="range" class="cs-level" min="0" max="950" value="{min(start, 950)}" '
+            f'<input type="range" class="cs-level" min="0" max="{max(start, 950)}" value="{start}" '
             'style="width:150px;vertical-align:middle"> <span class="cs-said"></span></label>'
             '<label><input type="checkbox" class="cs-mesh"> mesh</label>')
     return compose_view(s | camera(structure.beads, atoms[structure.bead_atom]),

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['HOOKS', 'NATS', 'CHECKPOINT', 'Callback', 'TrainState', 'on_signals', 'stop_on_interrupt', 'end_as_interrupt',
            'Learner', 'make_optimizer', 'Progress', 'Weights', 'Anneal', 'CoarseToFine', 'on_the_clock',
-           'EstimateNoise', 'MoveBorders', 'SampleLatents', 'Subset', 'split_rows', 'by_appearance', 'sampling_with',
-           'HeldOut', 'training_report', 'Recorder', 'is_live', 'Quiet', 'say', 'progress_bar', 'ProgressBar',
-           'save_checkpoint', 'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint',
-           'leave_group', 'Engine', 'on_main']
+           'EstimateNoise', 'MoveBorders', 'SampleLatents', 'Subset', 'split_rows', 'by_appearance', 'HeldOut',
+           'training_report', 'Recorder', 'is_live', 'Quiet', 'say', 'progress_bar', 'ProgressBar', 'save_checkpoint',
+           'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint', 'leave_group', 'Engine',
+           'on_main']
 
 # %% ../nbs/31_learner.ipynb #a5278aa8
 import atexit, gc, json, math, os, shutil, signal, sys, threading, time
@@ -30,7 +30,7 @@ from .borders import (border_gains, border_moves, chosen_moves, divided_anew, di
 from .core import InputError, generator, write_atomic
 from .elbo import kl_standard_normal, matching_kl_weight
 from .losses import LossWeights
-from .model import Coarse, coarse_box, draw_noise, full_resolution, merge_size
+from .model import FULL, Coarse, Detail, coarse_box, draw_noise, merge_size
 from .run_folder import check_types, read_tensors, write_tensors
 from .sampling import LatentSampler
 
@@ -110,7 +110,7 @@ def end_as_interrupt():
 class Learner:
     "Fits a model to data: `data.batch(indices)` and `len(data)` are all it asks of them."
     def __init__(self,
-                 model:nn.Module, # forward(batch, noise, weights) -> loss, terms (`CryoSphere`)
+                 model:nn.Module, # forward(batch, noise, weights, **told) -> loss, terms (`CryoSphere`)
                  data, # prepared images
                  optimizer:torch.optim.Optimizer, # over the model's parameters
                  batch_size:int=128, # images per step, over all processes
@@ -123,6 +123,7 @@ class Learner:
         self.batch_size, self.per_image_segments = min(batch_size, len(data)), per_image_segments
         self.state, self.gen = TrainState(), generator(seed)
         self.kept_latents = None # (N, L) of a sampler of latents; part of a checkpoint
+        self.told = {} # what callbacks tell the model in every step, besides the weights: `detail`, `sampler`
         self.callbacks = sorted(callbacks, key=lambda c: c.order)
         self.forward, self.backward = model, torch.Tensor.backward # an engine may wrap both
         self.plain_optimizer, self.reduce = optimizer, lambda x: x # a sum over processes
@@ -180,7 +181,7 @@ class Learner:
         noise = self.noise(len(indices))
         self.batch = self.data.batch(indices[rows]).to(self.device)
         self.call("before_batch")
-        loss, terms = self.forward(self.batch, noise[rows].to(self.device), state.weights)
+        loss, terms = self.forward(self.batch, noise[rows].to(self.device), state.weights, **self.told)
         if not loss.isfinite(): raise self.not_finite(loss.item(), indices[rows], noise[rows])
         share = len(rows)/len(indices) if len(indices) >= self.world else 1/self.world
         self.optimizer.zero_grad()
@@ -199,7 +200,7 @@ class Learner:
                    noise) -> InputError: # theirs
         "An error that names the images whose own loss is not finite, if it is some of them."
         alone = [bool(self.model(self.data.batch(indices[[k]]).to(self.device), noise[[k]].to(self.device),
-                                 self.state.weights)[0].isfinite()) for k in range(len(indices))]
+                                 self.state.weights, **self.told)[0].isfinite()) for k in range(len(indices))]
         bad = sorted(int(i) for i, fine in zip(indices, alone) if not fine)
         label = getattr(self.data, "label", lambda i: f"image {i}")
         if not bad or len(bad) == len(alone) > 1:
@@ -214,7 +215,7 @@ class Learner:
 
     def noise(self, n:int): # images of the batch
         "Random numbers for a step."
-        sampler = getattr(self.model, "sampler", None)
+        sampler = self.told.get("sampler")
         return draw_noise(n, self.model.n_latent, self.model.segmentation.n_segments, self.gen,
                           self.per_image_segments, sampler.n_candidates if sampler else 0)
 
@@ -309,26 +310,26 @@ class CoarseToFine(Callback):
                  start_a:float, # resolution at the beginning, Å
                  box_a:float, # side of the box, Å
                  until:float=0.5): # progress at which all frequencies count
-        self.first, self.box_a, self.until, self.key = box_a/start_a, box_a, until, None
+        self.first, self.box_a, self.until = box_a/start_a, box_a, until
+        self.made = None, None # what the coarse model was made for, and the model
 
     def before_batch(self, learner):
         noise, done = learner.model.noise, learner.state.progress/self.until if self.until else 1.
-        noise.cutoff = math.inf if done >= 1 else self.first*(max(noise.D/2/self.first, 1.))**done
-        self._look(learner.model, (learner.state.epoch, *self._grain(learner.model)))
+        cutoff = math.inf if done >= 1 else self.first*(max(noise.D/2/self.first, 1.))**done
+        learner.told["detail"] = Detail(self._coarse(learner, cutoff), cutoff)
 
-    def _grain(self, model): # box and beads per merged bead at this cutoff, whose edge is 3 cycles soft
-        limit = model.noise.cutoff + 3
-        return (coarse_box(model.noise.D, limit),
-                merge_size(len(model.amplitudes), self.box_a/limit, point_a=model.point_a))
-
-    def _look(self, model, key): # the noise changes from epoch to epoch
-        if key[1:] == (model.noise.D, 1): model.coarse = None
-        elif key != self.key: model.coarse = Coarse(model, *key[1:])
-        self.key = key
-        if model.coarse: model.coarse.noise.cutoff = model.noise.cutoff
+    def _coarse(self, learner, cutoff): # the box, and beads per merged bead, at this cutoff, whose edge is 3 cycles soft
+        model, limit = learner.model, cutoff + 3
+        grain = (coarse_box(model.noise.D, limit),
+                 merge_size(len(model.amplitudes), self.box_a/limit, point_a=model.point_a))
+        if grain == (model.noise.D, 1): self.made = None, None
+        elif self.made[0] != (key := (learner.state.epoch, *grain)): # the noise changes from epoch to epoch
+            self.made = key, Coarse(model, *grain)
+        return self.made[1]
 
     def after_fit(self, learner):
-        learner.model.noise.cutoff, learner.model.coarse, self.key = math.inf, None, None
+        learner.told.pop("detail", None)
+        self.made = None, None
 
 @contextmanager
 def on_the_clock(state:TrainState):
@@ -347,7 +348,8 @@ class EstimateNoise(Callback):
         n = len(learner.data)
         rows = torch.linspace(0, n - 1, min(n, self.images)).round().long()
         with on_the_clock(learner.state):
-            learner.model.estimate_noise(learner.data.batch(i).to(learner.device) for i in rows.split(self.batch_size))
+            learner.model.estimate_noise((learner.data.batch(i).to(learner.device)
+                                          for i in rows.split(self.batch_size)), learner.told.get("sampler"))
 
 # %% ../nbs/31_learner.ipynb #f29e0083
 class MoveBorders(Callback):
@@ -376,7 +378,8 @@ class MoveBorders(Callback):
         rows = torch.randperm(n, generator=generator(2**20*self.seed + learner.state.border_rounds))[:self.images]
         own = rows.tensor_split(learner.world)[learner.rank]
         batches = lambda: (learner.data.batch(i).to(learner.device) for i in own.split(self.batch_size) if len(i))
-        ask = lambda what, *args: learner.reduce(what(model, batches(), *args).to(learner.device)).cpu()
+        ask = lambda what, *args: learner.reduce(
+            what(model, batches(), *args, **learner.told).to(learner.device)).cpu()
         if not is_worth(ask(worth_of_motions), n).all(): return # the decoder knows nothing yet
         sums = ask(border_gains, parts, moves)
         if not (chosen := chosen_moves(parts, moves, sums, n)): return
@@ -397,22 +400,22 @@ class SampleLatents(Callback):
     def before_fit(self, learner):
         s, model = learner.state, learner.model
         if s.candidates is None: s.candidates = self.first
-        model.sampler = LatentSampler(self.n_images, model.n_latent, s.candidates)
-        if learner.kept_latents is not None: model.sampler.latents = learner.kept_latents
-        learner.kept_latents = model.sampler.latents
+        sampler = learner.told["sampler"] = LatentSampler(self.n_images, model.n_latent, s.candidates)
+        if learner.kept_latents is not None: sampler.latents = learner.kept_latents
+        learner.kept_latents = sampler.latents
 
     def after_batch(self, learner):
-        s, sampler = learner.state, learner.model.sampler
+        s, sampler = learner.state, learner.told["sampler"]
         s.visits, s.news = (a + int(b) for a, b in zip((s.visits, s.news), learner.reduce(
             torch.tensor(sampler.last, device=learner.device)).tolist()))
 
     def after_epoch(self, learner):
-        s, sampler = learner.state, learner.model.sampler
+        s, sampler = learner.state, learner.told["sampler"]
         if s.news < self.least*s.visits:
             s.candidates = sampler.n_candidates = min(s.candidates, max(2, s.candidates//2))
         s.visits = s.news = 0
 
-    def after_fit(self, learner): learner.model.sampler = None
+    def after_fit(self, learner): learner.told.pop("sampler", None)
 
 # %% ../nbs/31_learner.ipynb #8c34ac77
 class Subset:
@@ -449,14 +452,6 @@ def by_appearance(values) -> torch.Tensor: # (n,) -> (n,) long
         0, same, torch.arange(len(same)), "amin") if len(same) else same
     return first.argsort().argsort()[same]
 
-@contextmanager
-def sampling_with(model, n_candidates:int): # 0: without
-    "Another sampler in this block, which keeps nothing."
-    before, model.sampler = (getattr(model, "sampler", None),
-                             LatentSampler(0, model.n_latent, n_candidates) if n_candidates else None)
-    try: yield
-    finally: model.sampler = before
-
 class HeldOut(Callback):
     """Negative ELBO, or estimate of -log evidence, of images that are not trained on; says when to stop and which
     epoch was best."""
@@ -474,18 +469,20 @@ class HeldOut(Callback):
         learner.state.stop = learner.state.stop or learner.state.waited >= self.patience # it has ended already
 
     def after_batch(self, learner):
-        learner.state.all_frequencies = math.isinf(getattr(learner.model.noise, "cutoff", math.inf))
+        learner.state.all_frequencies = math.isinf(learner.told.get("detail", FULL).cutoff)
 
     def after_epoch(self, learner):
         s, model = learner.state, learner.model
-        with on_the_clock(s), torch.no_grad(), full_resolution(model), sampling_with(model, self.n_candidates):
+        # a sampler of its own, which keeps nothing; all frequencies and all beads count
+        sampler = LatentSampler(0, model.n_latent, self.n_candidates) if self.n_candidates else None
+        with on_the_clock(s), torch.no_grad():
             model.eval()
             sums, gen = {}, generator(0)
             for i in torch.arange(len(self.data)).split(self.batch_size):
                 for k, v in self._terms(
                         model, self.data.batch(i).to(learner.device),
                         draw_noise(len(i), model.n_latent, model.segmentation.n_segments, gen,
-                                   n_candidates=self.n_candidates), s.weights).items():
+                                   n_candidates=self.n_candidates), s.weights, sampler).items():
                     sums[k] = sums.get(k, 0.) + float(v.sum())
             model.train()
         s.held_out = {k: v/len(self.data) for k, v in sums.items()}
@@ -507,8 +504,8 @@ class HeldOut(Callback):
             if "held_out_correlation" in row:
                 row["held_out"] = weight*row["held_out_kl"] - row["held_out_correlation"]
 
-    def _terms(self, model, batch, noise, weights):
-        p = model.predict(batch, noise.to(batch.images.device))
+    def _terms(self, model, batch, noise, weights, sampler):
+        p = model.predict(batch, noise.to(batch.images.device), sampler=sampler)
         kl, terms = p.drawn.information if p.drawn else kl_standard_normal(p.mean, p.std), model.terms(batch, p)
         if weights["likelihood"]: return dict(loss=terms["likelihood"]() + kl, kl=kl)
         return dict(correlation=terms["correlation"](), kl=kl)

@@ -7,6 +7,7 @@ __all__ = ['shell_index', 'shell_sums', 'NoiseModel', 'mask_share']
 
 # %% ../nbs/15_likelihood.ipynb #4d1b4ed4
 import math
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -37,10 +38,17 @@ class NoiseModel(nn.Module):
                  share:float=1.): # of the values of a shell that are independent: `mask_share` where images are masked
         super().__init__()
         n = int(shell_index(D).max()) + 1
-        self.D, self.scale_std, self.white, self.share, self.cutoff = (
-            D, scale_std, white, share, math.inf) # cycles per box
+        self.D, self.scale_std, self.white, self.share = D, scale_std, white, share
+        self.cutoff = math.inf # cycles per box; see `up_to`
         self.register_buffer("variance", torch.full((n,), float(D**2)))
         self.register_buffer("transfer", torch.ones(n))
+
+    def up_to(self, cutoff:float # cycles per box
+             ) -> "NoiseModel": # with the same variance and transfer, not copies of them
+        "The same noise, for a look that leaves out what is beyond the cutoff, with a soft edge."
+        seen = copy(self)
+        seen.cutoff = cutoff
+        return seen
 
     def precision(self) -> Tensor: # (D, D//2+1)
         """Weight of every value of a half plane: how often it counts in the whole plane, if it is independent,
@@ -76,8 +84,7 @@ class NoiseModel(nn.Module):
         small.transfer.copy_(self.transfer[:n])
         # `fourier_crop` keeps grey values: Fourier values shrink by the area
         small.variance.copy_(self.variance[:n]*(D/self.D)**4)
-        small.cutoff = self.cutoff
-        return small
+        return small.up_to(self.cutoff)
 
     def gain(self, F_observed:Tensor, F_predicted:Tensor) -> Tensor: # (...) nats
         "Log-likelihood of each image with the prediction, minus that without any signal."

@@ -611,6 +611,7 @@ class GeometryReport:
     structures:pd.DataFrame
     borders:pd.DataFrame # a row for each bonded pair between two segments: residues, nominal_a, mean_a, rms_a, worst_a
     nominal_clashes:int # of the nominal structure
+    cutoff:float=4. # of a clash, Å
 
     @property
     def summary(self) -> pd.Series:
@@ -659,7 +660,7 @@ def geometry_report(source, # (N, R, 3) structures, Å; or a `Run`
     borders = pd.DataFrame(pairs, columns=["before", "after", "segments"]).assign(
         nominal_a=natural[border].numpy(), mean_a=at.mean(0) + natural[border].numpy(),
         rms_a=np.sqrt((at**2).mean(0)), worst_a=np.abs(at).max(0))
-    return GeometryReport(table, borders, int(count_clashes(structure.beads.cpu(), bonds, cutoff)))
+    return GeometryReport(table, borders, int(count_clashes(structure.beads.cpu(), bonds, cutoff)), cutoff)
 
 def plot_geometry(report:GeometryReport) -> Figure:
     "Clashes per structure; stretch of every border bond, 5 % to 95 % and worst."
@@ -668,7 +669,7 @@ def plot_geometry(report:GeometryReport) -> Figure:
     left.hist(report.structures.clashes, np.arange(-.5, most + 1.5, max(1, most//25)), color="C0")
     left.axvline(report.nominal_clashes, color="k", ls="--", lw=1, label="nominal structure")
     left.legend(fontsize=8, frameon=False)
-    left.set_xlabel("clashes (pairs within 4 Å)")
+    left.set_xlabel(f"clashes (pairs within {report.cutoff:g} Å)")
     left.set_ylabel("structures")
     b = report.borders
     right.bar(np.arange(len(b)), b.worst_a, color="0.85", label="worst")

@@ -178,7 +178,7 @@ def missed_motion(run:Run, # finished run
                  ) -> MissedMotion:
     "How far regions move in the images beyond what a run shows."
     if run.config.likelihood != "gaussian":
-        raise InputError("missed_motion, run", "likelihood 'correlation'", "a run with a noise model",
+        raise InputError("missed_motion, run", f"likelihood '{run.config.likelihood}'", "a run with a noise model",
                          "A correlation does not say how probable a motion is.")
     if regions is None: masks = default_regions(run)
     else:

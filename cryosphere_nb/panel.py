@@ -18,7 +18,7 @@ from torch import Tensor
 from .core import fft2c, ifft2c, printable
 from .learner import Callback, Learner
 from .losses import correlation_loss
-from .model import full_resolution
+from .model import FULL
 from .plotting import draw_chain, label_ranges, principal_frame, residue_colors
 
 # %% ../nbs/34_panel.ipynb #c5b3ddf0
@@ -52,7 +52,7 @@ def snapshot(learner:Learner, # in training
     training = model.training
     model.eval()
     try:
-        with full_resolution(model): p = model.predict(batch)
+        p = model.predict(batch)
     finally: model.train(training)
     r = -float(correlation_loss(fft2c(batch.images), p.F, batch.D)[0])
     cpu = lambda x: x.detach().float().cpu()
@@ -152,7 +152,7 @@ class LivePanel(Callback):
     def after_batch(self, learner):
         if self._show is None: return
         s = learner.state
-        if math.isfinite(getattr(learner.model.noise, "cutoff", math.inf)):
+        if math.isfinite(learner.told.get("detail", FULL).cutoff):
             self._coarse = s.epoch + 1 # see `CoarseToFine`
         self._trace.append((s.epoch + s.position/len(learner.data), s.loss))
         if time.monotonic() >= self._due: self._draw(learner)

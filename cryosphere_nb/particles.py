@@ -584,9 +584,8 @@ def refuse_tomography(blocks, # StarBlocks of the file
                    if name.startswith("rlnTomo")), None) or has("rlnCtfImage")
     if not reason and has("rlnImageDimensionality") and (c.numbers("rlnImageDimensionality") != 2).any():
         reason = "rlnImageDimensionality other than 2"
-    if (not reason and has("rlnOriginZAngst", "rlnOriginZ") and (name := has("rlnOriginZAngst", "rlnOriginZ"))
-            and c.numbers(name).any()):
-        reason = f"{name} other than 0"
+    for name in "rlnOriginZAngst", "rlnOriginZ":
+        if not reason and has(name) and c.numbers(name).any(): reason = f"{name} other than 0"
     if reason:
         raise InputError(c.path, f"{reason}: particles of tomograms, as volumes or tilt stacks",
                          "one projection for each row", "Tomography is not supported.")

@@ -73,8 +73,7 @@ class ImagePosterior:
               resolution:float, # Å, of the second look
              ) -> tuple[Tensor, Tensor]: # (B, K) nats, at all frequencies and up to `resolution` only
         "Gain of every image at every one of some latents."
-        blurred = self.noise.cropped(self.batch.D)
-        blurred.cutoff = self.batch.D*float(self.batch.pixel_size.mean())/resolution
+        blurred = self.noise.up_to(self.batch.D*float(self.batch.pixel_size.mean())/resolution)
         predicted = map(self.images, self.model.points_at(z, self.G))
         return torch.stack([
             torch.stack([noise.gain(self.observed, F) for noise in (self.noise, blurred)])

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from .image import Batch
-from .model import CryoSphere, Drawn, Noise
+from .model import FULL, CryoSphere, Detail, Drawn, Noise
 from .posterior import ImagePosterior, search_model
 
 # %% ../nbs/18_sampling.ipynb #120e6f27
@@ -87,24 +87,26 @@ class LatentSampler:
                  z:Tensor, # (B, L) its first draw
                  G:Tensor, # (R, M) membership of this step
                  noise:Noise, # with candidates
+                 detail:Detail=FULL, # how finely images are looked at
                 ) -> Drawn:
         "One step for every image of the batch."
         own, K = torch.stack([z, mean + std*noise.second], 1), len(noise.candidates)
         tried, place = seat(torch.cat([own, noise.candidates.expand(len(z), -1, -1)], 1),
                             self.kept(model, batch.indices, z), mean, std, noise.choice[:, 0])
         with torch.autocast(z.device.type, enabled=False):
-            gain = self.gains(model, batch, tried.float(), noise.candidates[:-1], G)
+            gain = self.gains(model, batch, tried.float(), noise.candidates[:-1], G, detail)
         log_w = gain + log_density(tried, 0., 1.) - torch.logaddexp(*proposal_parts(tried, mean, std, K))
         pick, rows = choose(log_w, noise.choice[:, 1]), torch.arange(len(z), device=z.device)
         if model.training:
             self._keep(batch.indices, tried[rows, pick], (pick >= ENCODER_DRAWS) & (pick != place))
         return Drawn(tried[rows, pick], gain[rows, pick] - torch.logsumexp(log_w, 1))
 
-    def gains(self, model, batch, tried, shared, G): # (B, K+2) nats
+    def gains(self, model, batch, tried, shared, G, detail): # (B, K+2) nats
         "Log-likelihood gain of every candidate; `shared` are those of all images, (K-1, L)."
-        view = model.coarse or search_model(model, float(batch.pixel_size.mean()))
+        view = detail.coarse or search_model(model, float(batch.pixel_size.mean()))
         post = ImagePosterior(view, batch if view is model else view.crop(batch), G if G.ndim == 2 else None)
-        look = lambda points: post.noise.gain(post.observed, post.images(points))
+        noise = post.noise.up_to(detail.cutoff)
+        look = lambda points: noise.gain(post.observed, post.images(points))
         first, second, last = (look(view.points_at(tried[:, j], post.G)) for j in (0, 1, -1))
         return torch.stack([first, second, *map(look, view.points_at(shared, post.G)), last], 1)
 

@@ -475,7 +475,7 @@ class Run:
         config = self.config
         particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
         if config.encoder == "table":
-            raise InputError("run.infer", "encoder 'table'", "an encoder that can see new images",
+            raise InputError("other images", "encoder 'table'", "an encoder that can see new images",
                              "A table knows only the images it was trained on.")
         saved = read_run(self.folder)[1]
         found, wanted = float((particles.box*particles.pixel_size).median()), saved["box_a"]

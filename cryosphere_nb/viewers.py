@@ -484,9 +484,9 @@ def aligned(before:Tensor, # (R, 3) beads, Å
     if on is None: return after
     rows = torch.arange(len(before)) if isinstance(on, str) and on == "all" else torch.as_tensor(on).cpu()
     if rows.dtype == torch.bool: rows = rows.nonzero()[:, 0]
-    if rows.ndim != 1 or len(rows) < 3 or rows.max() >= len(before):
+    if rows.ndim != 1 or len(rows.unique()) < 3 or rows.min() < 0 or rows.max() >= len(before):
         raise InputError("residues to superpose on", f"{rows.tolist()[:5]}",
-                         f"three or more indices below {len(before)}, a mask ({len(before)},), 'all' or None")
+                         f"three or more indices from 0 to {len(before) - 1}, a mask ({len(before)},), 'all' or None")
     these = after if beads is None else after[beads]
     return apply_rigid(after, *superpose(these[rows], before[rows]))
 
