@@ -318,7 +318,8 @@ class CoarseToFine(Callback):
         cutoff = math.inf if done >= 1 else self.first*(max(noise.D/2/self.first, 1.))**done
         learner.told["detail"] = Detail(self._coarse(learner, cutoff), cutoff)
 
-    def _coarse(self, learner, cutoff): # the box, and beads per merged bead, at this cutoff, whose edge is 3 cycles soft
+    # the box, and beads per merged bead, at this cutoff, whose edge is 3 cycles soft
+    def _coarse(self, learner, cutoff):
         model, limit = learner.model, cutoff + 3
         grain = (coarse_box(model.noise.D, limit),
                  merge_size(len(model.amplitudes), self.box_a/limit, point_a=model.point_a))
