@@ -17,22 +17,25 @@ Results go to results/gpu.json, part by part, with the card's name."""
 import argparse, statistics, sys, tempfile, time, traceback, warnings
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import cryosphere_nb.train as train
-from cryosphere_nb.benchmarks import make_stack, mark, posterior_coverage
+from cryosphere_nb.benchmarks import OPTICS, STACKS, make_stack, mark
 from cryosphere_nb.core import generator, read_json, write_json
 from cryosphere_nb.debiasing import debias
 from cryosphere_nb.learner import Callback
 from cryosphere_nb.maps import consensus
+from cryosphere_nb.metrics import recovery_report
 from cryosphere_nb.missed import missed_motion
 from cryosphere_nb.model import draw_noise
+from cryosphere_nb.particles import Stack
 from cryosphere_nb.posterior import draw_candidates, infer_posterior
 from cryosphere_nb.synthetic import simulate
 from cryosphere_nb.train import fit
-from cryosphere_nb.validation import log_evidence, on_device
+from cryosphere_nb.validation import log_evidence
 
 from measure import now, time_calls
 from recovery import RESULTS, facts, plain
@@ -61,7 +64,7 @@ def tried(work, device): # function without arguments
 class Waits(Callback):
     "Where a training step waits for the GPU: counted over some steps, the first of which is left out."
     order = 1000
-    def __init__(self, steps=5): self.steps, self.seen, self.found = steps, 0, Counter()
+    def __init__(self, steps=5): self.steps, self.seen = steps, 0
     def before_batch(self, learner):
         self.seen += 1
         if self.seen == 2: torch.cuda.set_sync_debug_mode("warn")
@@ -82,7 +85,7 @@ def batch_of(run, particles, n): # finished run
     "The first images as the run's model wants them."
     return run.prepare(particles.select(range(n)), progress=False).batch(torch.arange(n))
 
-def on_both(run, stack, device) -> dict: # largest differences, in units of the spread over images
+def on_both(run, stack, device) -> dict: # largest differences, as a share of the largest value
     "Loss, gradient and posterior of the same model and noise on both devices."
     batch, model, answers = batch_of(run, stack.particles, 32), run.model, {}
     noise, candidates = (draw_noise(32, model.n_latent, model.segmentation.n_segments, generator(1)),
@@ -152,7 +155,7 @@ def step(args, folder) -> dict:
 def rates(args, folder) -> dict:
     "Images per second, training and posterior."
     D, n = (32, 100) if args.small else (128, 1024)
-    sim = peers_arm(D, n, args.device)
+    sim = arm_images(D, n, args.device)
     out = []
     for precision in ("no", "bf16"):
         settings = dict(n_segments=20, cpu=args.device == "cpu", precision=precision, held_out=0., border_rounds=0,
@@ -180,12 +183,12 @@ def rates(args, folder) -> dict:
                         lambda: infer_posterior(model, b, model.encoder(b)[0], candidates, gen, 64),
                         1, 3, args.device))
                 out.append(dict(what="posterior", precision=precision, batch=B, images_per_second=B/seconds))
-        if precision == "no" and args.device != "cpu": profile_step(one, folder)
+        if precision == "no" and args.device != "cpu": print_profile(one, folder)
         run.model.to("cpu")
     for row in out: print(f"rates: {row}", flush=True)
     return dict(rows=out, box=D, residues=sim[1].n_beads)
 
-def profile_step(one, folder):
+def print_profile(one, folder):
     "Print what the GPU does in a step."
     from torch.profiler import ProfilerActivity, profile
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as p:
@@ -194,11 +197,8 @@ def profile_step(one, folder):
     print(p.key_averages().table(sort_by="self_cuda_time_total", row_limit=25, max_name_column_width=60), flush=True)
     print(p.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60), flush=True)
 
-def peers_arm(D, n, device): # -> particles, structure
+def arm_images(D, n, device): # -> particles, structure, true beads of the movie, frame of each image
     "The swinging arm, as beads, rendered on the device."
-    from dataclasses import replace
-    from cryosphere_nb.benchmarks import OPTICS, STACKS
-    from cryosphere_nb.particles import Stack
     structure, frames, weights = STACKS["swinging_arm"].movie()
     states = torch.multinomial(weights, n, replacement=True, generator=generator(1))
     sim = simulate(structure, frames, n, D, 256/D, float("inf"), 0, OPTICS, 10., states=states, scattering="beads")
@@ -255,11 +255,10 @@ def many(args, folder) -> dict:
     "Many images, once through."
     n, D = (400, 32) if args.small else (args.images, 128)
     started = now(args.device)
-    particles, structure, movie, states = peers_arm(D, n, args.device)
+    particles, structure, movie, states = arm_images(D, n, args.device)
     print(f"many: images made in {now(args.device) - started:.0f} s", flush=True)
     run, row = whole(particles, structure, folder/"many", args.device, n_segments=20, epochs=1,
                      **dict(batch_size=32) if args.small else {})
-    from cryosphere_nb.metrics import recovery_report
     some = torch.linspace(0, n - 1, min(n, 2000)).long()
     row |= (dict(images=n, box=D, residues=structure.n_beads)
             | recovery_report(run.decode(run.latents[some]), movie[states[some]], structure.beads).to_dict())

@@ -177,7 +177,7 @@ def view_density(structure:Structure, # the model
                  labels=None, # (R,) segments; one if None
                  coords:Tensor|None=None, # (R, 3) beads or (A, 3) atoms; the structure's own if None
                  level:float|None=None, # where the slider starts; encloses the volume of the molecule if None
-                 domains=None, # {name: residues} to mark below the bar, see `viewers.domain_ranges`
+                 domains=None, # {name: residues} to mark below the bar, see `plotting.domain_ranges`
                  style:str="cartoon", # 'cartoon' or 'beads'; a switch in the viewer
                  max_kb:int=200, # size of the map in the page; larger voxels if it needs more
                  width:int=640, height:int=400, # pixels
