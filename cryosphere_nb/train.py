@@ -599,14 +599,18 @@ def chain_misfit(model:CryoSphere, # trained
     R, bonded, labels = len(model.decoder.beads), model.bonded, model.segmentation.labels()
     joints = bonded[labels[bonded[:, 0]] != labels[bonded[:, 1]]]
     if not isinstance(model.decoder, Decoder) or len(joints) == 0: return torch.zeros(R, 0)
-    s = (joint_gaps(model.decoder, z, model.segmentation().detach(), joints).square().sum(-1).mean(0)/6).sqrt()
+    gap = joint_gaps(model.decoder, z, model.segmentation().detach(), joints).square().sum(-1).mean(0)/3 # along an axis
     stretch = torch.ones(R, dtype=torch.long).index_fill(0, bonded[:, 1], 0).cumsum(0) # pieces of chain without a gap
-    fade = torch.zeros(R, len(joints))
+    misfit = torch.zeros(R, len(joints))
     for piece in stretch[joints[:, 0]].unique():
         rows, those = (stretch == piece).nonzero().flatten(), (stretch[joints[:, 0]] == piece).nonzero().flatten()
-        for j, alone in zip(those, np.eye(len(those))):
-            fade[rows, j] = torch.tensor(np.interp(rows, joints[those].double().mean(1), alone), dtype=torch.float32)
-    return fade*s
+        ends = torch.cat([rows[:1], joints[those, 1], rows[-1:] + 1]).double()
+        size = ends.diff() # residues of the rigid pieces
+        for k, (j, alone) in enumerate(zip(those, np.eye(len(those)))):
+            fade = torch.tensor(np.interp(rows, joints[those].double().mean(1), alone), dtype=torch.float32)
+            before, after = (float(size[other]/(size[k] + size[k + 1])) for other in (k + 1, k))
+            misfit[rows, j] = fade*(gap[j]*torch.where(rows < joints[j, 1], before, after)).sqrt()
+    return misfit
 
 # %% ../nbs/32_train.ipynb #b3ae96bb
 def latent_response(rates:Tensor, # (B, L, R, 3) velocities of residues along the latents, Å per unit
