@@ -20,14 +20,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .analysis import Traversal, traverse
-from .core import InputError, fft2c, generator, pixel_axis
+from .core import InputError, fft2c, generator, mean_free, pixel_axis
 from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
 from cryosphere_nb.maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, particle_halves, of_shells,
     shell_sums3)
-from .model import mean_free
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_step
 from .structure import Structure
 from .train import Inference, Run, data_facts, moved, read_run

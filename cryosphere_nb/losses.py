@@ -192,11 +192,11 @@ class LossWeights:
     correlation:Schedule = 1. # the image term
     likelihood:Schedule = 0. # the image term in nats (15_likelihood), instead of the correlation
     kl:Schedule = 1. # KL of the latent variable, per image
-    encoder:Schedule = 1. # -log q of latents that a sampler found (18_sampling)
+    encoder:Schedule = 1. # -log q of latents that a sampler found (19_sampling)
     kl_global:Schedule = 1. # KL of the segmentation, per data set
     stretch:Schedule = 0. # bonded distances, in nats
     turn:Schedule = 0. # bonded segments that turn against each other, in nats
-    loose:Schedule = 0. # side chains that are not where the model has them, in nats, per data set (16_model)
+    loose:Schedule = 0. # side chains that are not where the model has them, in nats, per data set (17_model)
     continuity:Schedule = 0. # bonded distances, in Å²
     clash:Schedule = 0. # beads that run into each other
     elastic:Schedule = 0. # springs between neighbours, nats per Å²
