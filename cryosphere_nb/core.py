@@ -6,8 +6,8 @@
 __all__ = ['LARGEST_SEED', 'KINDS_IN_WORDS', 'printable', 'InputError', 'pixel_axis', 'fft2c', 'RealFFT', 'ifft2c',
            'frequency_axes', 'frequency_radius', 'shift_phase', 'half_plane_weights', 'fourier_dot', 'mean_free',
            'fourier_crop', 'check_seed', 'generator', 'nearest', 'config_from_dict', 'write_json', 'read_json',
-           'is_kind', 'check_types', 'process_mark', 'may_be_running', 'sweep', 'write_atomic', 'script_json',
-           'file_name', 'figure_text', 'plain_cells', 'write_csv']
+           'is_kind', 'check_types', 'Settings', 'process_mark', 'may_be_running', 'sweep', 'write_atomic',
+           'script_json', 'file_name', 'figure_text', 'plain_cells', 'write_csv']
 
 # %% ../nbs/00_core.ipynb #35cafc74
 import difflib, errno, json, os, re, shutil, tempfile, time, zlib
@@ -230,6 +230,39 @@ def check_types(obj, # a dataclass
         plain = (value.item() if isinstance(value, np.generic)
                  else tuple(value) if tuple in kinds and isinstance(value, list) else value)
         if plain is not value: object.__setattr__(obj, name, plain)
+
+# %% ../nbs/00_core.ipynb #8163335a
+class Settings:
+    "Base of a group of settings, a frozen dataclass: kinds of values are checked when it is made, then `check`."
+    where = "fit, setting" # how errors name a field
+
+    def __post_init__(self):
+        check_types(self, self.where)
+        self.check()
+
+    def check(self):
+        "What the values have to be, in subclasses."
+
+    def refuse(self, name:str, # field
+               expected:str, hint:str="", found=None): # found: None shows the value
+        "An `InputError` about a field."
+        raise InputError(f"{self.where} '{name}'", found or repr(getattr(self, name)), expected, hint)
+
+    def need(self, names:str, # fields, separated by blanks
+             ok, # function of a value; None passes
+             expected:str):
+        "Refuse the first field whose value is not `ok`."
+        for name in names.split():
+            if (v := getattr(self, name)) is not None and not ok(v): self.refuse(name, expected)
+
+    def one_of(self, name:str, allowed): # words
+        "Refuse a word that is not among them."
+        if (v := getattr(self, name)) not in allowed: self.refuse(name, nearest(v, allowed))
+
+    def need_widths(self, name:str): # field
+        "Refuse what are no widths of layers."
+        self.need(name, lambda v: all(type(w) is int and w >= 1 for w in v),
+                  "a list of layer widths, each a whole number, 1 or more")
 
 # %% ../nbs/00_core.ipynb #56f5dbe1
 def process_mark(pid:int|None=None) -> str: # "host-pid-start"

@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['LEAST', 'MotionNet', 'segment_pivots', 'deform', 'beyond', 'kept', 'mixed', 'components', 'cross', 'turn',
            'top_segments', 'take_segment', 'angular_velocity', 'bead_velocity', 'motion_tangents', 'Decoder',
-           'joint_gaps', 'ResidueDecoder']
+           'joint_gaps', 'ResidueDecoder', 'DecoderSettings']
 
 # %% ../nbs/13_decoder.ipynb #14154622
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from .core import InputError
+from .core import InputError, Settings
 from .geometry import quaternion_to_rotvec, rodrigues_coefficients
 
 # %% ../nbs/13_decoder.ipynb #412a2305
@@ -266,3 +268,20 @@ class ResidueDecoder(nn.Module):
         shifts, rates = torch.func.vmap(along, out_dims=(None, 1))(
             torch.eye(z.shape[-1], device=z.device, dtype=z.dtype))
         return points + shifts[:, own], rates[:, :, own]
+
+# %% ../nbs/13_decoder.ipynb #f23062ea
+@dataclass(frozen=True)
+class DecoderSettings(Settings):
+    "How latents move the molecule."
+    n_latent:int = 4 # dimension of the latent space
+    # rigid "segments" (paper), or a shift of every "residue" (cryoSTAR; give it an elastic_weight)
+    decoder:str = "segments"
+    decoder_hidden:tuple = (256, 256) # widths of the decoder's network
+    pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
+    top_k:int = 3 # segments that count for a residue
+
+    def check(self):
+        self.need("n_latent top_k", lambda v: v >= 1, "1 or more")
+        self.need_widths("decoder_hidden")
+        self.one_of("decoder", ("segments", "residue"))
+        self.one_of("pivots", ("centroid", "origin"))

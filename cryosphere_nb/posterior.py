@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CANDIDATE_STD', 'CHECKS', 'AGAIN', 'ENOUGH', 'Posterior', 'ImagePosterior', 'search_model', 'blur_a',
            'draw_candidates', 'search', 'look_again', 'laplace', 'laplace_holds', 'alone', 'infer_posterior',
-           'log_proposal', 'weigh', 'mean_structures']
+           'log_proposal', 'weigh', 'mean_structures', 'PosteriorSettings']
 
 # %% ../nbs/18_posterior.ipynb #b5620096
 import math
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .core import fft2c, mean_free
+from .core import Settings, fft2c, mean_free
 from .image import Batch, ctf_half_plane, pose_points, project_half_plane, render_tangents
 from .model import Coarse, CryoSphere, coarse_box, merge_size
 
@@ -298,3 +298,26 @@ def mean_structures(decode, # latents (n, L) -> structures (n, R, 3)
     for weight, z in zip(w[:, len(shared):].unbind(1), own.unbind(1)):
         mean += weight[:, None, None]*decode(z)
     return mean
+
+# %% ../nbs/18_posterior.ipynb #3b864d48
+@dataclass(frozen=True)
+class PosteriorSettings(Settings):
+    "How the latent of every image is found after training, and what its error bars hold."
+    # after training, search this many latents for every image, climb and weigh; 256 for large motions in noise;
+    # 0 keeps the encoder's answer
+    refine:int = 64
+    refine_samples:int = 16 # local samples per image
+    refine_steps:int = 3 # Gauss-Newton steps per image
+    # search with a picture by all heavy atoms, whatever `points` training rendered: sharper, several times slower
+    refine_atoms:bool = False
+    # by which a residue of the model is elsewhere within its rigid body than in the molecule, Å,
+    # root mean square; in error bars only
+    model_error_a:float = 0.5
+
+    def check(self):
+        self.need("refine refine_steps", lambda v: v >= 0, "0 or more")
+        self.need("refine_samples", lambda v: v >= 1, "1 or more")
+        self.need("model_error_a", lambda v: 0 <= v < math.inf, "a number, not negative")
+        if self.refine_atoms and not self.refine:
+            self.refuse("refine_atoms", "refine of 1 or more", "Without a search there is nothing to do by atoms.",
+                        "True, with refine=0")
