@@ -233,14 +233,14 @@ def check_types(obj, # a dataclass
 
 # %% ../nbs/00_core.ipynb #8163335a
 class Settings:
-    "Base of a group of settings, a frozen dataclass: kinds of values are checked when it is made, then `check`."
+    "Base of a group of settings, a frozen dataclass: kinds of values are checked when it is made, then `validate`."
     where = "fit, setting" # how errors name a field
 
     def __post_init__(self):
         check_types(self, self.where)
-        self.check()
+        self.validate()
 
-    def check(self):
+    def validate(self):
         "What the values have to be, in subclasses."
 
     def refuse(self, name:str, # field

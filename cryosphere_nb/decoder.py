@@ -280,7 +280,7 @@ class DecoderSettings(Settings):
     pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
     top_k:int = 3 # segments that count for a residue
 
-    def check(self):
+    def validate(self):
         self.need("n_latent top_k", lambda v: v >= 1, "1 or more")
         self.need_widths("decoder_hidden")
         self.one_of("decoder", ("segments", "residue"))

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .core import InputError, Settings, fft2c, fourier_crop, ifft2c, mean_free, nearest
+from .core import InputError, Settings, fft2c, fourier_crop, ifft2c, mean_free
 from .elbo import positive, positive_inverse
+from .geometry import radius_a
 from .image import Batch, ctf_half_plane, pose_points, project_half_plane
 from .likelihood import NoiseModel
 
@@ -179,7 +180,7 @@ def score_levels(beads:Tensor, # (R, 3) nominal structure, Å
                  pixel_size:float, # of the prepared images, Å
                 ) -> Tensor: # (3,) Å
     "Resolutions for the score: from most of the molecule's radius down to about Nyquist."
-    low, high = 0.8*float((beads - beads.mean(0)).norm(dim=1).max()), 2.2*pixel_size
+    low, high = 0.8*radius_a(beads), 2.2*pixel_size
     return torch.tensor([low, math.sqrt(low*high), high]) if low > high else torch.full((SCORE_LEVELS,), high)
 
 class ScoreEncoder(Encoder):
@@ -257,7 +258,7 @@ class EncoderSettings(Settings):
     encoder_box:int = 64 # the pixel encoder sees at most this many pixels a side
     lr_table:float = 5e-2 # learning rate of the table encoder
 
-    def check(self):
+    def validate(self):
         self.one_of("encoder", tuple(ENCODERS))
         self.need_widths("encoder_hidden")
         self.need("encoder_box", lambda v: v >= 1, "1 or more")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['euler_to_matrix', 'matrix_to_euler', 'random_rotations', 'quaternion_to_rotvec', 'rodrigues_coefficients', 'rotate',
-           'superpose', 'apply_rigid', 'rmsd', 'rigid_modes']
+           'superpose', 'apply_rigid', 'rmsd', 'rigid_modes', 'radius_a']
 
 # %% ../nbs/01_geometry.ipynb #6f1f83a7
 import roma, torch
@@ -101,3 +101,8 @@ def rigid_modes(points:Tensor, # (B, P, 3) what is rendered, Å
                                away[:, None].expand(-1, 3, -1, -1))
     size = turns[:, :, own].square().sum(-1).mean(-1).sqrt()
     return torch.cat([shifts, turns/size.clamp(min=1e-6)[..., None, None]], 1)
+
+# %% ../nbs/01_geometry.ipynb #8dc378df
+def radius_a(points:Tensor) -> float: # (N, 3) Å -> Å
+    "Largest distance of a point from the centroid."
+    return float((points - points.mean(0)).norm(dim=1).max())

@@ -817,7 +817,7 @@ class ScheduleSettings(Settings):
     held_out:float = 0.05 # share of the images that is not trained on, to choose the epoch
     patience:int = 10 # epochs without improvement on them after which training ends
 
-    def check(self):
+    def validate(self):
         self.need("epochs batch_size patience", lambda v: v >= 1, "1 or more")
         self.need("candidates", lambda v: v >= 0, "0 or more")
         self.need("max_minutes lr", lambda v: v > 0, "a positive number")
@@ -832,6 +832,6 @@ class EngineSettings(Settings):
     cpu:bool = False # stay on the CPU even if there is a GPU
     checkpoint_seconds:float = 60. # save at most this often
 
-    def check(self):
+    def validate(self):
         self.one_of("precision", ("no", "bf16", "fp16"))
         self.need("checkpoint_seconds", lambda v: v > 0, "a positive number")

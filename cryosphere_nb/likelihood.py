@@ -145,7 +145,7 @@ class LikelihoodSettings(Settings):
     noise:str = "frequency" # noise variance per "frequency" shell, or one for all: "white"
     scale_std:float = 0.1 # prior standard deviation of an image's scale (ice, dose); 0 for the same scale everywhere
 
-    def check(self):
+    def validate(self):
         self.one_of("likelihood", ("gaussian", "correlation"))
         self.one_of("noise", ("frequency", "white"))
         self.need("scale_std", lambda v: 0 <= v < math.inf, "a number, not negative")

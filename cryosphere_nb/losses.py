@@ -263,7 +263,7 @@ class PriorSettings(Settings):
     elastic_weight:float = 0.
     terms:dict = field(default_factory=dict) # weights of loss terms of your own (`register_term`), by name
 
-    def check(self):
+    def validate(self):
         self.need("kl_warmup", lambda v: 0 <= v < 1, "a fraction, at least 0 and below 1")
         self.need("stretch_a turn_deg loose_a", lambda v: v > 0, "a positive number")
         self.need("kl_weight continuity_weight clash_weight elastic_weight", lambda v: 0 <= v < float("inf"),

@@ -383,7 +383,7 @@ class PictureSettings(Settings):
     # the model's (0, 0, 0) is the "centre" or the first voxel ("corner") of the map; "auto" takes the nearer one
     model_origin:str = "auto"
 
-    def check(self):
+    def validate(self):
         self.one_of("points", ("parts", "atoms", "beads"))
         self.one_of("model_origin", ("auto", "centre", "corner"))
         self.need("sigma_a", lambda v: v > 0, "a positive number")

@@ -18,15 +18,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .building import all_features, make_model, nominal_noise, prepare_model, with_picture
 from .core import InputError
-from .encoders import ScoreEncoder
+from .inference import PICTURE_IMAGES, infer
 from .learner import EstimateNoise, HeldOut, Subset, split_rows
 from .model import CryoSphere
 from .particles import Particles, PrepareConfig, PreparedImages, memory_budget, prepare, read_particles
 from .preflight import preflight
+from .settings import FitConfig, make_config, model_offset, moved, settle
 from .structure import Structure, load_structure
-from .train import (FitConfig, PICTURE_IMAGES, all_features, infer, make_config, make_learner, make_model,
-                                 model_offset, moved, nominal_noise, prepare_model, settle, with_picture)
+from .train import make_learner
 
 # %% ../nbs/38_plan.ipynb #71ed6cd4
 class MemoryMeter(TorchDispatchMode):
@@ -155,8 +156,8 @@ def image_bytes(particles:Particles, # data set
                 n_images:int, # N
                ) -> tuple[int, bool]: # bytes of the prepared images; will they be mapped from disk?
     "Size of the prepared images, and whether it is beyond the budget of `prepare`."
-    n_bytes = 4*n_images*config.box**2
-    return n_bytes, n_bytes > 1e9*(memory_budget() if config.memory_gb is None else config.memory_gb)
+    n_bytes = 4*n_images*config.images.box**2
+    return n_bytes, n_bytes > 1e9*(memory_budget() if config.images.memory_gb is None else config.images.memory_gb)
 
 def measure_preflight(particles:Particles, # data set
                       structure:Structure, # nominal model, centred
@@ -166,7 +167,7 @@ def measure_preflight(particles:Particles, # data set
     "Time preflight on a few images; what it finds is for the run to say."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        look = lambda n: preflight(particles, structure, n, strict=False, sigma=config.sigma_a)
+        look = lambda n: preflight(particles, structure, n, strict=False, sigma=config.picture.sigma_a)
         look(1)
         return median_seconds(lambda: look(n), 1)/min(n, len(particles))
 
@@ -177,8 +178,9 @@ def measure_prepare(particles:Particles, # data set
                    ) -> tuple[PreparedImages, float, int]: # some prepared images, seconds per image, bytes of a chunk
     "Prepare the first images, and time it; then the last ones, and measure memory."
     n = min(len(particles), PROBE)
+    images = config.images
     run = lambda rows: prepare(particles.select(rows),
-                               PrepareConfig(config.box, config.low_pass_a, config.mask_radius_a), folder,
+                               PrepareConfig(images.box, images.low_pass_a, images.mask_radius_a), folder,
                                1e-9 if mapped else math.inf, "skip", progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore") # bad images are told of in the run
@@ -198,9 +200,9 @@ def first(data:PreparedImages, n:int) -> PreparedImages: # n images
                    pixel_size=cut(data.pixel_size), features=None if data.features is None else cut(data.features))
 
 def lend_features(model:CryoSphere, # its noise is estimated on the way
-                  data:PreparedImages, structure:Structure, config:FitConfig, n:int=8) -> PreparedImages:
+                  data:PreparedImages, n:int=8) -> PreparedImages:
     "`prepare_model` on the first `n` images; the others get the features of these."
-    features = prepare_model(model, first(data, min(n, len(data))), structure, config).features
+    features = prepare_model(model, first(data, min(n, len(data)))).features
     return data if features is None else replace(data, features=features[torch.arange(len(data)) % len(features)])
 
 def larger(*laws:Law) -> Law:
@@ -208,16 +210,16 @@ def larger(*laws:Law) -> Law:
     return max(laws, key=lambda law: law(LOOK))
 
 def measure_score(model:CryoSphere, # untrained
-                  data:PreparedImages, structure:Structure, config:FitConfig, n_images:int) -> dict: # fields of `Costs`
+                  data:PreparedImages, n_images:int) -> dict: # fields of `Costs`
     "Time and memory of what happens once before training."
     device = model.amplitudes.device
     common = (min(LOOK, n_images), free_bytes(device), 1, device)
     seconds, n_bytes = measure_laws(lambda n: nominal_noise(model, first(data, n)), *common)
-    if not isinstance(model.encoder, ScoreEncoder):
+    if not model.encoder.n_features:
         return dict(noise_seconds=seconds, score_seconds=Law(0., 0.), score_bytes=n_bytes, n_features=0)
-    score, score_bytes = measure_laws(lambda n: all_features(model, first(data, n), structure, config), *common)
+    score, score_bytes = measure_laws(lambda n: all_features(model, first(data, n)), *common)
     return dict(noise_seconds=seconds, score_seconds=score, score_bytes=larger(n_bytes, score_bytes),
-                n_features=len(model.encoder.centre))
+                n_features=model.encoder.n_features)
 
 def measure_steps(learner, # of `make_learner`, before its first step
                   batch_size:int, # B
@@ -254,9 +256,9 @@ def measure_looks(learner, # after its first step
     held_out, second_bytes = measure_laws(lambda n: HeldOut(
         Subset(data, torch.arange(n)), n_candidates=config.sampled).after_epoch(learner), most, *common)
     model = learner.model.eval()
-    if config.refine_atoms: model = with_picture(model, structure)
+    if config.posterior.refine_atoms: model = with_picture(model, structure)
     seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config),
-                                    min(most, config.batch_size), *common)
+                                    min(most, config.schedule.batch_size), *common)
     return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
                 infer_seconds=seconds, infer_bytes=n_bytes)
 
@@ -272,15 +274,15 @@ def measure_costs(particles:Particles, # data set
         data, prepare_seconds, prepare_bytes = measure_prepare(
             particles, config, image_bytes(particles, config, n_images)[1], folder)
         preflight_seconds, batch_size = (measure_preflight(particles, structure, config),
-                                         min(config.batch_size, n_images))
+                                         min(config.schedule.batch_size, n_images))
         data = first(data, max(len(data), batch_size, min(LOOK, n_images)))
         model = make_model(structure, config, n_images, data.D, data.D*float(data.pixel_size.median()))
-        data = lend_features(model, data, structure, config)
-        found = measure_score(model, data, structure, config, n_images)
+        data = lend_features(model, data)
+        found = measure_score(model, data, n_images)
         # every step at full resolution: the coarse ones are cheaper
         learner = make_learner(model, Subset(data, torch.arange(len(data))), Subset(data, torch.arange(0)),
-                               replace(config, coarse_a=0.), folder, False, (), structure)
-        on_device = torch.device("cuda" if torch.cuda.is_available() and not config.cpu else "cpu")
+                               config.changed(coarse_a=0.), folder, False, ())
+        on_device = torch.device("cuda" if torch.cuda.is_available() and not config.engine.cpu else "cpu")
         free = free_bytes(on_device) if free is None else free
         found |= (measure_steps(learner, batch_size, steps, free)
                   | measure_looks(learner, data, structure, config, n_images, free))
@@ -308,21 +310,21 @@ class Plan:
 
     @functools.cached_property
     def n_apart(self) -> int: # held-out images
-        return 0 if self.config.encoder == "table" else len(split_rows(self.n_images, self.config.held_out, 0)[1])
+        return len(split_rows(self.n_images, self.config.held_out_share, 0)[1])
     @property
     def batches(self) -> tuple[int, int, int]: # images
         "Images at a time before training and after an epoch; of a step; of inference."
-        look = min(LOOK, self.n_images)
-        return look, min(self.config.batch_size, self.n_images - self.n_apart), min(look, self.config.batch_size)
+        look, step = min(LOOK, self.n_images), self.config.schedule.batch_size
+        return look, min(step, self.n_images - self.n_apart), min(look, step)
 
     @property
     def parts(self) -> pd.DataFrame: # GB of each part, where it is, and in which phases
         "What takes memory."
-        c, N, L, (look, B, few) = self.costs, self.n_images, self.config.n_latent, self.batches
+        c, N, L, (look, B, few) = self.costs, self.n_images, self.config.motion.n_latent, self.batches
         there = "GPU" if c.device == "cuda" else "RAM"
         rows = [("this process as it is now", c.process_bytes, "RAM", "prepare score train infer"),
                 ("libraries, at work", LIBRARIES, "RAM", "prepare score train infer"),
-                ("prepared images", 4*N*self.config.box**2, "disk" if self.mapped else "RAM",
+                ("prepared images", 4*N*self.config.images.box**2, "disk" if self.mapped else "RAM",
                  "prepare score train infer"),
                 ("features", 4*N*c.n_features, "RAM", "score train infer"),
                 ("a chunk of images being prepared", c.prepare_bytes, "RAM", "prepare"),
@@ -350,8 +352,8 @@ class Plan:
         score = time(c.score_seconds, N, look) + time(c.noise_seconds, min(N, NOISE_IMAGES), look)
         epoch = (time(c.step_seconds, trained, B) + time(c.estimate_seconds, min(trained, NOISE_IMAGES), look)
                  + time(c.held_out_seconds, self.n_apart, look))
-        training = min(epoch*(config.epochs or math.inf), config.max_minutes or math.inf)
-        looks = N + 2*min(trained, PICTURE_IMAGES)*config.refine_atoms # the noise of another picture comes first
+        training = min(epoch*(config.schedule.epochs or math.inf), config.schedule.max_minutes or math.inf)
+        looks = N + 2*min(trained, PICTURE_IMAGES)*config.posterior.refine_atoms # the noise of another picture comes first
         rows = [("preflight", min(N, CHECKED)*c.preflight_seconds/60, "prepare"),
                 ("prepare", N*c.prepare_seconds/60, "prepare"), ("score", score, "score"),
                 ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"),
@@ -390,12 +392,12 @@ class Plan:
 
     def __repr__(self):
         return "\n".join([
-            f"Plan: {self.n_images} images of {self.config.box} px, {self.n_beads} residues, on {self.costs.device}",
+            f"Plan: {self.n_images} images of {self.config.images.box} px, {self.n_beads} residues, on {self.costs.device}",
             self.phases.to_string(float_format="{:.3g}".format), "",
             self.parts.to_string(float_format="{:.3g}".format), "", *self.advice])
     def _repr_html_(self):
         tables = "".join(t.to_html(float_format="{:.3g}".format, border=0) for t in (self.phases, self.parts))
-        return (f"<p><b>Plan</b>: {self.n_images} images of {self.config.box} px, {self.n_beads} residues, "
+        return (f"<p><b>Plan</b>: {self.n_images} images of {self.config.images.box} px, {self.n_beads} residues, "
                 f"on {self.costs.device}</p><div style='display:flex;gap:2em;flex-wrap:wrap'>{tables}</div>"
                 + "".join(f"<p>{a}</p>" for a in self.advice))
 
@@ -456,7 +458,7 @@ def plan(particles, # path of a .star or .cs file, or `Particles`
          project_dir=None, # folder that stack paths are relative to
          n_images:int|None=None, # plan for this many images like these; as many as there are by default
          steps:int=3, # steps to time at each batch size
-         **settings): # any field of `FitConfig`, as for `fit`
+         **settings): # any setting, as for `fit`
     "Forecast memory and minutes of `fit(particles, model, ...)` from a few measured steps."
     config = make_config(settings)
     for name, value in dict(n_images=n_images, steps=steps).items():
@@ -465,7 +467,7 @@ def plan(particles, # path of a .star or .cs file, or `Particles`
     structure = model if isinstance(model, Structure) else load_structure(model)
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
     config, n_images = settle(config, particles, None), n_images or len(particles)
-    costs = measure_costs(particles, moved(structure, -model_offset(structure, particles, config.model_origin)),
+    costs = measure_costs(particles, moved(structure, -model_offset(structure, particles, config.picture.model_origin)),
                           config, n_images, steps)
     free = [free_bytes(torch.device(d))/1e9 if d in ("cpu", costs.device) else 0. for d in ("cpu", "cuda")]
     return Plan(config, n_images, structure.n_beads, costs, image_bytes(particles, config, n_images)[1], *free,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .core import Settings, fft2c, mean_free
+from .geometry import radius_a
 from .image import Batch, ctf_half_plane, pose_points, project_half_plane, render_tangents
 from .model import Coarse, CryoSphere, coarse_box, merge_size
 
@@ -125,8 +126,7 @@ def search_model(model:CryoSphere, # trained
 def blur_a(model:CryoSphere, # its nominal structure gives the size
           ) -> float: # Å
     "A resolution at which most motions of this molecule are still small: an eighth of its extent."
-    beads = model.decoder.beads
-    return float((beads - beads.mean(0)).norm(dim=1).max())/4
+    return radius_a(model.decoder.beads)/4
 
 # %% ../nbs/18_posterior.ipynb #c05e12b4
 CANDIDATE_STD = 1.25 # of the prior's standard deviation: a little wider, to reach the tails
@@ -314,7 +314,7 @@ class PosteriorSettings(Settings):
     # root mean square; in error bars only
     model_error_a:float = 0.5
 
-    def check(self):
+    def validate(self):
         self.need("refine refine_steps", lambda v: v >= 0, "0 or more")
         self.need("refine_samples", lambda v: v >= 1, "1 or more")
         self.need("model_error_a", lambda v: 0 <= v < math.inf, "a number, not negative")

@@ -187,7 +187,7 @@ class PartSpec(Settings):
     stop:int|None = None
     n_segments:int|None = None # None: as for the whole
 
-    def check(self): self.need("n_segments", lambda v: v >= 1, "1 or more")
+    def validate(self): self.need("n_segments", lambda v: v >= 1, "1 or more")
 
 @dataclass(frozen=True)
 class SegmentSettings(Settings):
@@ -202,7 +202,7 @@ class SegmentSettings(Settings):
     lr_segments:float = 2e-3 # learning rate of the segmentation, natural units
     occupancy_weight:float = 1e-3 # pressure on surplus segments
 
-    def check(self):
+    def validate(self):
         self.need("n_segments", lambda v: v >= 1, "1 or more")
         self.need("border_rounds", lambda v: v >= 0, "0 or more")
         self.need("tau lr_segments", lambda v: v > 0, "a positive number")
