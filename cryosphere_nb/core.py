@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['LARGEST_SEED', 'KINDS_IN_WORDS', 'printable', 'InputError', 'pixel_axis', 'fft2c', 'RealFFT', 'ifft2c',
            'frequency_axes', 'frequency_radius', 'shift_phase', 'half_plane_weights', 'fourier_dot', 'mean_free',
-           'fourier_crop', 'check_seed', 'generator', 'nearest', 'config_from_dict', 'write_json', 'read_json',
-           'is_kind', 'check_types', 'process_mark', 'may_be_running', 'sweep', 'write_atomic', 'script_json',
-           'file_name', 'figure_text', 'plain_cells', 'write_csv']
+           'fourier_crop', 'check_seed', 'generator', 'median_seconds', 'nearest', 'config_from_dict', 'write_json',
+           'read_json', 'is_kind', 'check_types', 'process_mark', 'may_be_running', 'sweep', 'write_atomic',
+           'script_json', 'file_name', 'figure_text', 'plain_cells', 'write_csv']
 
 # %% ../nbs/00_core.ipynb #35cafc74
-import difflib, errno, json, os, re, shutil, tempfile, time, zlib
+import difflib, errno, json, os, re, shutil, statistics, tempfile, time, zlib
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from numbers import Integral, Real
@@ -163,6 +163,19 @@ def generator(seed:int|None=0, # 0 to 2^63 - 1; None draws one from the system
     if check_seed(seed) is None: gen.seed()
     else: gen.manual_seed(int(seed))
     return gen
+
+# %% ../nbs/00_core.ipynb #800e9d4f
+def median_seconds(work, # function without arguments
+                   times:int=3, # how often
+                  ) -> float: # s
+    "Median time of `work`."
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        if torch.cuda.is_initialized(): torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 # %% ../nbs/00_core.ipynb #91ff28e4
 def nearest(name, # what was written
