@@ -6,7 +6,8 @@
 __all__ = ['gaussian_rows', 'per_image', 'project_dense', 'window', 'pixel_coordinates', 'scatter', 'flat_index', 'outer',
            'project_windowed', 'bspline_weights', 'spread_points', 'oversampling', 'points_half_plane',
            'gaussian_half_plane', 'project_half_plane', 'pose_points', 'CTFParameters', 'electron_wavelength',
-           'ctf_half_plane', 'render', 'bspline_slopes', 'spread_tangents', 'render_tangents', 'Batch', 'add_noise']
+           'ctf_half_plane', 'render', 'bspline_slopes', 'spread_tangents', 'render_tangents', 'Batch', 'add_noise',
+           'simulate_batch']
 
 # %% ../nbs/10_image_formation.ipynb #2a09b1bc
 import math
@@ -199,6 +200,16 @@ class CTFParameters:
             raise InputError("CTF field 'amplitude_contrast'", f"{self.amplitude_contrast.abs().max():g}",
                              "a fraction from 0 to 1")
 
+    @classmethod
+    def alike(cls, n:int, # particles
+              defocus:float=18e3, # Å
+              voltage:float=300e3, # V
+              spherical_aberration:float=2.7e7, # Å
+              amplitude_contrast:float=0.1): # fraction
+        "The same parameters, without astigmatism, for all particles: for simulations."
+        values = defocus, defocus, 0., voltage, spherical_aberration, amplitude_contrast
+        return cls(*(torch.full((n,), v) for v in values))
+
     def __len__(self): return torch.as_tensor(self.defocus_u).shape[0]
     def __getitem__(self, index): return self._map(lambda v: v[index].reshape(-1))
     def _map(self, fn):
@@ -333,3 +344,20 @@ def add_noise(images:Tensor, # (B, D, D) clean images
     if signal_variance is None: signal_variance = images.var(dim=(-2, -1)).mean().item()
     return images + math.sqrt(signal_variance/snr)*torch.randn(images.shape, generator=gen, device=images.device,
                                                                dtype=images.dtype)
+
+# %% ../nbs/10_image_formation.ipynb #f2418491
+def simulate_batch(points:Tensor, # (n, R, 3) one structure for each image, Å
+                   R:Tensor, # (n, 3, 3) poses
+                   ctf:CTFParameters, # n particles
+                   D:int, # box, pixels
+                   pixel_size:float, # Å
+                   snr:float, # as in `add_noise`
+                   gen:torch.Generator|None=None, # source of the noise
+                  ) -> tuple[Batch, Tensor]: # images with mean 0; variance of the noise
+    "Noisy images of structures whose beads have one electron each, all in the order given."
+    n = len(points)
+    clean = ifft2c(render(points, points.new_ones(points.shape[1]), R, ctf, D, pixel_size), D)
+    images = add_noise(clean, snr, gen)
+    variance = (images - clean).var()
+    return Batch(images - images.mean((1, 2), keepdim=True), R, ctf,
+                 torch.full((n,), pixel_size), torch.arange(n)), variance

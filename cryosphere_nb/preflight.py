@@ -18,6 +18,7 @@ from .core import (InputError, fft2c, fourier_dot, frequency_axes, generator, ha
                                 shift_phase)
 from .geometry import random_rotations
 from .image import ctf_half_plane, render
+from .model import merge
 from .particles import Particles, PrepareConfig, prepare, soft_step
 from .structure import Structure
 
@@ -125,11 +126,9 @@ def merge_beads(beads:Tensor, # (R, 3) Å
                 most:int=1000, # at most this many
                ) -> tuple[Tensor, Tensor]: # fewer beads, and their summed amplitudes
     "Merge consecutive beads into their centre of weight until at most `most` are left."
-    group = torch.arange(len(beads), device=beads.device)//-(-len(beads)//most)
-    total = lambda v: torch.zeros(
-        int(group[-1]) + 1, *v.shape[1:], device=v.device, dtype=v.dtype).index_add(0, group, v)
-    weight = total(amplitudes)
-    return total(beads*amplitudes[:, None])/weight[:, None], weight
+    n = -(-len(beads)//most)
+    summed = torch.nn.functional.pad(amplitudes, (0, -len(amplitudes) % n)).view(-1, n).sum(-1)
+    return merge(beads, amplitudes, n), summed
 
 # %% ../nbs/27_preflight.ipynb #ba7bb019
 ADVICE = {"contrast inverted": "The particles are dark on light.",
