@@ -82,6 +82,9 @@ def read_page(path, proc):
     folder = path.relative_to(proc).parent
     page = Page((folder/front.get("output-file", path.with_suffix(".html").name)).as_posix())
     if not front.get("title"): page.errors.append("no title")
+    ids = [c.get("id") for c in nb["cells"]]
+    if any(c["cell_type"] == "code" for c in nb["cells"]) and "open-in-colab" not in ids:
+        page.errors.append("the page was not finished: `procs` in settings.ini does not name cryosphere_site:Finish")
     for c in nb["cells"]:
         for text in (c["source"], *(o.get("data", {}).get("text/markdown", []) for o in c.get("outputs", []))):
             if not in_lines(text):

@@ -325,13 +325,13 @@ def _draw_training(ax, history):
         ax.axis("off")
         return
     resolution = history.get("resolution_a")
-    if "held_out_correlation" in history: rows, who, r = history, "held-out images", history.held_out_correlation
+    if "held_out_correlation" in history: rows, who, r = history, "held-out", history.held_out_correlation
     else:
         rows = history if resolution is None else history[resolution <= 1.01*resolution.iloc[-1]]
         who, r = "training", rows.correlation
     ax.plot(rows.epoch, r, "o-", ms=2.5, color="C0")
     ax.set_xlabel("epoch")
-    ax.set_ylabel(f"correlation, {who}", color="C0")
+    ax.set_ylabel(f"{who} correlation", color="C0")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if resolution is None: return
     twin = ax.twinx()
