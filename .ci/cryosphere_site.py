@@ -130,8 +130,10 @@ def colab(page):
 
 # ---------------------------------------------------------------- what a figure shows, in words
 
-symbols = dict(alpha="α", beta="β", gamma="γ", delta="δ", epsilon="ε", theta="θ", lambda_="λ", mu="μ", sigma="σ", tau="τ",
-             phi="φ", pi="π", Delta="Δ", sqrt="√", sin=" sin", cos=" cos", log=" log", times="×", cdot="·", pm="±", le="≤", ge="≥", approx="≈", infty="∞", circ="°", AA="Å")
+symbols = {"lambda": "λ"} | dict(
+    alpha="α", beta="β", gamma="γ", delta="δ", epsilon="ε", theta="θ", mu="μ", sigma="σ", tau="τ", phi="φ", pi="π",
+    Delta="Δ", sqrt="√", sin=" sin", cos=" cos", log=" log", times="×", cdot="·", pm="±", le="≤", ge="≥", approx="≈",
+    infty="∞", circ="°", AA="Å")
 
 def in_words(text):
     "Markdown as plain text in one line; simple formulas as they are read."
@@ -178,7 +180,10 @@ def drawn_by(source):
     if not name.startswith("plot_") and name != "overview": return None
     return whole(re.split(r"(?<=\.)\s", summaries()[name])[0]) if summaries().get(name) else None
 
-def whole(text): return text[:1].upper() + text[1:].rstrip(".;:, ") + "."
+def whole(text):
+    "As a sentence: a capital, and a full stop unless it ends in a mark of its own."
+    text = text[:1].upper() + text[1:].rstrip(".;:, ")
+    return text if text.endswith(("?", "!")) else text + "."
 
 def section_of(cells, i):
     "The heading above a cell."
@@ -253,8 +258,9 @@ def fill_thumbnails(cells, mark="<!-- thumbnails -->"):
         if c.cell_type == "markdown" and (m := re.search(r"^## (.+)$", c.source, re.M)): heading = m[1].strip()
         pngs = [o.data["image/png"] for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
         if heading and pngs: found.setdefault(heading, pngs[0])
-    grid = "\n".join(f'<a href="#{identifier(h)}"><img src="{thumbnail(png)}" alt="Thumbnail of the section {h}"><br>{h}</a>'
-                     for h, png in found.items())
+    link = lambda h, png: (f'<a href="#{identifier(h)}"><img src="{thumbnail(png)}" '
+                           f'alt="Thumbnail of the section {h}"><br>{h}</a>')
+    grid = "\n".join(link(h, png) for h, png in found.items())
     cells[at].set_source(cells[at].source.replace(mark, f'<div class="thumbnails">\n{grid}\n</div>'))
 
 # ---------------------------------------------------------------- the processor

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import yaml
 import nbdev.quarto as quarto
-from nbdev.config import get_config
 
 from cryosphere_site import public_names
 

@@ -5,7 +5,8 @@ Quarto would read: _proc, which `.ci/docs.py --prepare` makes.
 
 Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks
 (`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; whether text is held in
-lists of lines, every figure has a text for those who cannot see it, and code shows no links or modules that are not there.
+lists of lines, every figure has a text for those who cannot see it, and code shows no links, and no modules that are
+not there.
 """
 import json, posixpath, re, sys
 from dataclasses import dataclass, field
@@ -46,7 +47,8 @@ class Page:
     def read_markdown(self, text):
         for m in fence.finditer(text):
             self.imports += imported(m[0])
-            self.errors += [f"a link in code, shown as it is written: {l}" for l in re.findall(r"\[`[^`]+`\]\(.*?\)", m[0])]
+            self.errors += [f"a link in code, shown as it is written: {link}"
+                            for link in re.findall(r"\[`[^`]+`\]\(.*?\)", m[0])]
         text = fence.sub("", text)
         for hashes, heading in re.findall(r"^(#{1,6})\s+(.+?)\s*$", text, re.M):
             own = re.search(r"\{[^}]*#([\w.:-]+)[^}]*\}$", heading)
