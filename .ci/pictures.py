@@ -122,8 +122,6 @@ def motion(folder, n_images=8, steps=3):
     frames = {k: draw_frame(beads, border, stack, k, reach) for k in set(order)}
     smaller(frames[0], images/"motion.png")
     palette = frames[0].quantize(48, dither=Image.Dither.NONE)
-    ground = palette.getpixel((1, 1))
-    palette.putpalette([255 if i//3 == ground else v for i, v in enumerate(palette.getpalette())]) # white, not nearly
     pages = [frames[k].quantize(palette=palette, dither=Image.Dither.NONE) for k in order]
     pages[0].save(images/"motion.gif", save_all=True, append_images=pages[1:], duration=110, loop=0, optimize=True)
 
