@@ -15,13 +15,14 @@ test: $(STAMP) $(BROWSER)
 demo: $(STAMP)
 	@$(BIN)/python -m cryosphere_nb.cli demo --out demo --overwrite
 
-# The environment is built again when what goes into it changes.
+# The environment is built again when what goes into it changes. The path file lets nbdev's own commands find .ci/cryosphere_site.py.
 $(STAMP): constraints.txt settings.ini setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt pip setuptools wheel
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@echo '$(CURDIR)/.ci' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cryosphere_site.pth"
 	@touch $@
 
 # Chromium and 3Dmol.js for the browser check, if they can be had; without them the check is skipped, and the next `make test` tries again.

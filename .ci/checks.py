@@ -214,7 +214,8 @@ def check_docs(copy):
 
 def check_links(copy):
     ("every link of the site leads somewhere: pages, anchors, images, repository, Colab, names of the package, "
-     "sidebar; and Quarto gets its text in lines")
+     "sidebar; every figure has a text for those who cannot see it, no code shows a link, and Quarto gets its text "
+     "in lines")
     if not (copy/"_proc").is_dir(): raise Failed("the site's sources were not prepared")
     # what pages may link to in the repository
     for name in "benchmarks", "CONTRIBUTING.md", "CHANGELOG.md", ".github", "Makefile":

@@ -1,11 +1,12 @@
-"""Does every link of the documentation site lead somewhere? Read from what Quarto would read: _proc, which
-`.ci/docs.py --prepare` makes.
+"""Does every link of the documentation site lead somewhere, and can every page be read as it is meant? Read from what
+Quarto would read: _proc, which `.ci/docs.py --prepare` makes.
 
     .ci/links.py [FOLDER]     prints what is wrong; exit code 1 if anything is
 
 Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks
-(`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; and whether text is held in
-lists of lines.
+(`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; whether text is held in
+lists of lines, every figure has a text for those who cannot see it, and code shows no links, and no modules that are
+not there.
 """
 import json, posixpath, re, sys
 from dataclasses import dataclass, field
@@ -13,18 +14,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
-from docs import get_config, public_names, tree
+from cryosphere_site import fence, get_config, is_figure, joined, public_names, tree
 
 root = Path(__file__).resolve().parent.parent
-fence = re.compile(r"^(\s*)(```+|~~~+).*?^\s*\2`*\s*$", re.S | re.M)
 # Of Quarto's schema (website, closed): an unknown key stops the rendering.
 website_keys = set((
     "title description favicon site-url site-path repo-url repo-link-target repo-link-rel repo-subdir repo-branch "
     "issue-url repo-actions reader-mode search navbar sidebar body-header body-footer margin-header margin-footer "
     "page-navigation back-to-top-navigation bread-crumbs page-footer image image-alt comments open-graph twitter-card "
     "other-links code-links announcement draft-mode drafts google-analytics cookie-consent llms-txt").split())
-
-def joined(source): return source if isinstance(source, str) else "".join(source)
 
 def in_lines(text):
     "Is it a list, each part of which is one line and, but for the last, ends with a line feed?"
@@ -47,17 +45,20 @@ class Page:
     errors:list = field(default_factory=list)
 
     def read_markdown(self, text):
-        for block in fence.findall(text): pass
-        for m in fence.finditer(text): self.imports += imported(m[0])
+        for m in fence.finditer(text):
+            self.imports += imported(m[0])
+            self.errors += [f"a link in code, shown as it is written: {link}"
+                            for link in re.findall(r"\[`[^`]+`\]\(.*?\)", m[0])]
         text = fence.sub("", text)
         for hashes, heading in re.findall(r"^(#{1,6})\s+(.+?)\s*$", text, re.M):
             own = re.search(r"\{[^}]*#([\w.:-]+)[^}]*\}$", heading)
+            if "](" in heading: self.errors.append(f"a link in the heading {heading}")
             self.anchor(own[1] if own else slug(heading))
         self.anchors |= set(re.findall(r"\]\{#([\w.:-]+)", text)) | set(re.findall(r'\bid="([^"]+)"', text))
         self.code += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
         text = re.sub(r"(?<!`)`[^`\n]+`(?!`)|\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.S)
         self.links += (re.findall(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)", text)
-                       + re.findall(r"<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"", text))
+                       + re.findall(r"<(?:a|img|source)\b[^>]*?(?:href|src|srcset)=\"([^\"]+)\"", text))
 
     def anchor(self, name):
         n = 0
@@ -83,16 +84,33 @@ def read_page(path, proc):
     folder = path.relative_to(proc).parent
     page = Page((folder/front.get("output-file", path.with_suffix(".html").name)).as_posix())
     if not front.get("title"): page.errors.append("no title")
+    ids = [c.get("id") for c in nb["cells"]]
+    if any(c["cell_type"] == "code" for c in nb["cells"]) and "open-in-colab" not in ids:
+        page.errors.append("the page was not finished: `procs` in settings.ini does not name cryosphere_site:Finish")
     for c in nb["cells"]:
         for text in (c["source"], *(o.get("data", {}).get("text/markdown", []) for o in c.get("outputs", []))):
             if not in_lines(text):
                 page.errors.append(f"cell {c.get('id')} holds text that is no list of lines: Quarto would join them")
         if c["cell_type"] == "markdown": page.read_markdown(joined(c["source"]))
+        page.errors += untold(c)
         for o in c.get("outputs", []):
             if o["output_type"] == "error": page.errors.append("a stored output is an error")
-            if "text/markdown" in o.get("data", {}): page.read_markdown(joined(o["data"]["text/markdown"]))
+            if "text/markdown" in o.get("data", {}):
+                page.read_markdown(text := joined(o["data"]["text/markdown"]))
+                page.errors += [f"a module that is not there: {l.strip()}" for l in text.split("\n") if "__main__" in l]
             if "text/html" in o.get("data", {}): page.read_html(joined(o["data"]["text/html"]))
     return page
+
+def untold(cell, fewest=4):
+    "Figures of a cell, drawn or linked, without a text of at least a few words for those who cannot see them."
+    source, words = joined(cell["source"]), lambda text: len(text.split())
+    if cell["cell_type"] == "markdown":
+        linked = re.findall(r"!\[([^\]]*)\]\(", source) + re.findall(r"<img\b(?![^>]*\balt=\")", source)
+        linked += re.findall(r"<img\b[^>]*\balt=\"([^\"]*)\"", source)
+        return [f"cell {cell.get('id')}: a picture with the text '{t}'" for t in linked if words(t) < fewest]
+    told = re.search(r"^#\| fig-alt: (.+)$", source, re.M)
+    if not is_figure(cell) or told and words(yaml.safe_load(told[1])) >= fewest: return []
+    return [f"cell {cell.get('id')}: a figure without a text; write in the cell before, or below it, what to see"]
 
 def check_target(target, page, pages, by_file, proc):
     "What is wrong with a link of a page, or None."

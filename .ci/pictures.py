@@ -1,7 +1,10 @@
-"""Favicon and social card of the site, drawn from the package's own two-body protein: nbs/images/favicon.png,
-favicon.svg, card.png.
+"""Pictures of the site, in nbs/images: favicon and social card, drawn from the package's own two-body protein; what
+`make demo` leaves, and its motion.
 
-    .ci/pictures.py      needed again only when their design changes
+    .ci/pictures.py             favicon.png, favicon.svg, card.png
+    .ci/pictures.py FOLDER      also demo.png, motion.gif and motion.png, from a run of the demonstration there (`demo`)
+
+Needed again only when their design changes, or what the demonstration finds.
 """
 import sys
 from pathlib import Path
@@ -10,12 +13,16 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt, numpy as np, torch
 from PIL import Image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root))
-from cryosphere_nb.synthetic import hinge_movie, simulate, two_body
+from cryosphere_nb.analysis import recovered_coordinate
+from cryosphere_nb.particles import read_particles
 from cryosphere_nb.plotting import principal_frame
+from cryosphere_nb.synthetic import hinge_movie, simulate, two_body
+from cryosphere_nb.train import Run
 
 still, moving, ink = "#ee6677", "#228833", "#16324f"
 images = root/"nbs/images"
@@ -71,11 +78,60 @@ def card():
     fig.text(0.05, 0.50, "cryo-EM particle image", fontsize=24, color="#333333")
     fig.text(0.05, 0.36, "The cryoSPHERE method as a book that runs", fontsize=15, color="#666666")
     fig.savefig(images/"card.png", dpi=100, metadata={"Software": None})
-    # a third of the size
-    Image.open(images/"card.png").convert("RGB").quantize(96, dither=Image.Dither.NONE).save(images/"card.png",
-                                                                                             optimize=True)
+    smaller(Image.open(images/"card.png"), images/"card.png")
+
+def smaller(image, path, colors=96, **settings):
+    "Write a picture in few colours: a third of the size."
+    image.convert("RGB").quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True, **settings)
+
+def even_rows(coordinate, n):
+    "Images spread evenly along a coordinate, the nearest to each of n values between its extremes."
+    ends = np.nanquantile(coordinate, (.02, .98))
+    return [int(np.nanargmin(abs(coordinate - v))) for v in np.linspace(*ends, n)]
+
+def draw_frame(beads, border, stack, k, reach):
+    "720 × 400: the structure found for image k, above the images; a frame around the one it was found for."
+    fig = Figure(figsize=(7.2, 4), dpi=100, facecolor="white")
+    FigureCanvasAgg(fig)
+    ax = fig.add_axes((0, 0.245, 1, 0.755))
+    chain(ax, beads[k], border, 2.4)
+    ax.set_xlim(*reach[0])
+    ax.set_ylim(*reach[1])
+    ax.set_aspect("equal")
+    ax.axis("off")
+    for j, image in enumerate(stack):
+        ax = fig.add_axes((j/len(stack) + .003, .006, 1/len(stack) - .006, .22))
+        ax.imshow(image, cmap="Greys_r", vmin=-2.5*image.std(), vmax=3.5*image.std())
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.spines[:].set(color=moving if j == k*len(stack)//len(beads) else "white", lw=4)
+    fig.canvas.draw()
+    return Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3])
+
+def motion(folder, n_images=8, steps=3):
+    "There and back along the motion: `steps` structures, each of one image, while a frame is around one of `n_images`."
+    run, particles = Run.load(folder/"run"), read_particles(folder/"data/particles.star")
+    rows = even_rows(recovered_coordinate(run).recovered.to_numpy(), n_images*steps)
+    coords = run.coordinates(torch.tensor(rows))
+    centre, axes = principal_frame(coords.reshape(-1, 3))
+    beads = ((coords - centre) @ axes.T)[..., :2].numpy()
+    border = int((run.domains.labels != run.domains.labels[0]).nonzero()[0])
+    stack = particles.images(rows[steps//2::steps]).numpy()
+    reach = [(beads[..., i].min() - 5, beads[..., i].max() + 5) for i in (0, 1)]
+    order = [*range(len(rows)), *range(len(rows) - 2, 0, -1)]
+    frames = {k: draw_frame(beads, border, stack, k, reach) for k in set(order)}
+    smaller(frames[0], images/"motion.png")
+    palette = frames[0].quantize(48, dither=Image.Dither.NONE)
+    pages = [frames[k].quantize(palette=palette, dither=Image.Dither.NONE) for k in order]
+    pages[0].save(images/"motion.gif", save_all=True, append_images=pages[1:], duration=110, loop=0, optimize=True)
+
+def demo(folder):
+    "The sheet that the demonstration leaves."
+    smaller(Image.open(folder/"run/overview.png"), images/"demo.png", 128)
 
 favicon()
 card()
-for name in "favicon.png", "favicon.svg", "card.png":
-    print(f"{name}: {(images/name).stat().st_size/1000:.0f} kB")
+if sys.argv[1:]:
+    demo(Path(sys.argv[1]))
+    motion(Path(sys.argv[1]))
+for path in sorted(images.iterdir()): print(f"{path.name}: {path.stat().st_size/1000:.0f} kB")

@@ -16,9 +16,13 @@ def relink(text):
     """Links in the notebook are relative to nbs/; README.md stands one folder higher.
 
     Chapters are linked as notebooks, which GitHub shows."""
-    local = r"(?!https?:|mailto:|#|/)"
-    text = re.sub(rf"(\]\(|src=\"){local}(?!\.\./)", r"\1nbs/", text)
-    return re.sub(rf"(\]\(|src=\"){local}\.\./", r"\1", text)
+    local, before = r"(?!https?:|mailto:|#|/)", r"(\]\(|src=\"|srcset=\")"
+    text = re.sub(rf"{before}{local}(?!\.\./)", r"\1nbs/", text)
+    return re.sub(rf"{before}{local}\.\./", r"\1", text)
+
+def without_divisions(text):
+    "The text without Quarto's lines of colons, which GitHub would show."
+    return re.sub(r"^:::.*\n?", "", text, flags=re.M)
 
 def render():
     "README.md as text."
@@ -29,7 +33,7 @@ def render():
     if resources["outputs"]:
         raise SystemExit("nbs/index.ipynb has an image as a cell's output; README.md cannot hold it: "
                          "put the file in nbs/images and link it from a text cell")
-    return notice + re.sub(r"\n{3,}", "\n\n", relink(body)).strip() + "\n"
+    return notice + re.sub(r"\n{3,}", "\n\n", relink(without_divisions(body))).strip() + "\n"
 
 if __name__ == "__main__":
     (root/"README.md").write_text(render(), encoding="utf-8")

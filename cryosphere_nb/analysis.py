@@ -316,30 +316,41 @@ def plot_residue_motion(table:pd.DataFrame, # as from `residue_motion`
     return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #c3c1a216
-def _draw_history(ax, history):
-    "Correlation, the loss where it is one too, and KL on an axis of its own."
+def _draw_training(ax, history):
+    """Correlation of held-out images at all frequencies, and the resolution in use.
+
+    Without held-out images, the correlation of the epochs that were trained at the last epoch's resolution."""
     if len(history) == 0:
         ax.text(.5, .5, "no epoch was completed", ha="center", transform=ax.transAxes)
         ax.axis("off")
         return
-    ax.plot(history.epoch, history.correlation, "o-", ms=2.5, color="C0", label="correlation")
-    if (history.loss.abs() <= 2).all(): # a loss in nats is thousands of them
-        ax.plot(history.epoch, -history.loss, "-", color="C0", alpha=.4, lw=1, label="−loss")
+    resolution = history.get("resolution_a")
+    if "held_out_correlation" in history: rows, who, r = history, "held-out", history.held_out_correlation
+    else:
+        rows = history if resolution is None else history[resolution <= 1.01*resolution.iloc[-1]]
+        who, r = "training", rows.correlation
+    ax.plot(rows.epoch, r, "o-", ms=2.5, color="C0")
     ax.set_xlabel("epoch")
-    ax.set_ylabel("correlation", color="C0")
+    ax.set_ylabel(f"{who} correlation", color="C0")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
-    if "kl" in history:
-        twin = ax.twinx()
-        twin.plot(history.epoch, history.kl, "o-", ms=2.5, color="C1")
-        twin.set_ylabel("KL, nats", color="C1")
-        twin.set_ylim(bottom=0)
+    if resolution is None: return
+    twin = ax.twinx()
+    twin.plot(history.epoch, resolution, drawstyle="steps-mid", color="0.5", lw=1)
+    twin.set_ylabel("resolution in use, Å", color="0.4")
+    twin.set_ylim(bottom=0)
 
 def plot_history(history:pd.DataFrame, # one row per epoch: `run.history`
                 ) -> Figure:
-    "Correlation, loss and KL divergence over the epochs."
-    fig, ax = plt.subplots(figsize=(4, 2.4), dpi=70, layout="constrained")
-    _draw_history(ax, history)
+    "What held-out images say and the resolution in use, over the epochs; beside it the KL divergence."
+    kl = "kl" in history and len(history) > 0
+    fig, axes = plt.subplots(1, 1 + kl, figsize=(4 + 3*kl, 2.4), dpi=70, layout="constrained", squeeze=False)
+    _draw_training(axes[0, 0], history)
+    if kl:
+        axes[0, 1].plot(history.epoch, history.kl, "o-", ms=2.5, color="C1")
+        axes[0, 1].set_xlabel("epoch")
+        axes[0, 1].set_ylabel("KL, nats")
+        axes[0, 1].set_ylim(bottom=0)
+        axes[0, 1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return finish_figure(fig)
 
 # %% ../nbs/40_analysis.ipynb #2d16b3bf
@@ -364,7 +375,7 @@ def overview(run:Run, # finished run
     t = traverse(run.latents) if traversal is None else traversal
     pca, table = latent_axes(run.latents), recovered_coordinate(run, truth)
     fig, ax = plt.subplot_mosaic("ABC;DDD", figsize=(10, 4.8), dpi=70, layout="constrained", height_ratios=(1.25, 1))
-    _draw_history(ax["A"], run.history)
+    _draw_training(ax["A"], run.history)
     _draw_landscape(ax["B"], pca.coordinates(run.latents).numpy(), pca.explained.numpy(),
                     pca.coordinates(t.latents).numpy())
     same = truth is not None and np.ndim(truth) == 3
