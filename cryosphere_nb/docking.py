@@ -18,7 +18,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from .core import InputError, pixel_axis
+from .core import InputError
 from .decoder import deform, segment_pivots
 from .geometry import apply_rigid, rmsd, rotate
 from .maps import (Map, column_counts, crop3, fft3c, frequency_radius3, gaussian_map, gridding, ifft3c,
