@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RADII', 'shells_below', 'cryobench_fsc', 'cryobench_auc', 'neighbour_ranks', 'neighbour_similarity',
-           'information_imbalance', 'conformation_latents', 'Truth', 'read_cryobench', 'CryoBenchScore',
-           'scored_images', 'central_images', 'score_volumes', 'run_volume', 'score_cryobench', 'plot_score']
+           'information_imbalance', 'conformation_latents', 'Truth', 'read_cryobench', 'scored_images',
+           'central_images', 'CryoBenchScore', 'score_volumes', 'run_volume', 'score_cryobench', 'plot_score']
 
 # %% ../nbs/48_cryobench.ipynb #d9bcbd73
 import warnings
@@ -51,7 +51,7 @@ def cryobench_auc(curve:FSC) -> Tensor: # (...) over frequency in 1/pixel
     "Area under |FSC|; `curve.best_auc` is the most it can be."
     return replace(curve, values=curve.values.abs()).auc
 
-# %% ../nbs/48_cryobench.ipynb #77291fc0
+# %% ../nbs/48_cryobench.ipynb #d9355097
 def neighbour_ranks(x:Tensor, # (n, d) points
                     gen:torch.Generator, # breaks ties
                    ) -> Tensor: # (n, n) long; a point itself has rank 0, its nearest neighbour 1
@@ -73,6 +73,7 @@ def _points(what, a, b):
                          "Leave skipped images out.")
     return a, b
 
+# %% ../nbs/48_cryobench.ipynb #77291fc0
 RADII = (0.01, 0.02, 0.05, 0.1)
 
 def neighbour_similarity(truth, # (N, d) true latents
@@ -127,6 +128,7 @@ def conformation_latents(labels:Tensor, # (N,) long
     if arrangement == "classes": return torch.nn.functional.one_hot(labels, n).double()
     raise InputError("arrangement", repr(arrangement), "'line', 'circle' or 'classes'")
 
+# %% ../nbs/48_cryobench.ipynb #7c665bad
 @dataclass(frozen=True, eq=False, repr=False)
 class Truth:
     "What is known about a simulated stack."
@@ -207,6 +209,24 @@ def read_cryobench(folder, # an unpacked archive, or what looks like one
                             read_map(masks[0]).values if masks else None, folder.name)
 
 # %% ../nbs/48_cryobench.ipynb #0c2aca7b
+def scored_images(N:int, # images
+                  n:int, # to score, about
+                 ) -> Tensor: # every (N//n)-th
+    "Images that CryoBench would take."
+    return torch.arange(0, N, max(1, N//n))
+
+def central_images(latents:Tensor, # (N, L); NaN for skipped images
+                   labels:Tensor, # (N,)
+                   n:int, # conformations
+                  ) -> Tensor: # (n,) long; -1 for conformations without images
+    "For each conformation the image whose latent is closest to their mean."
+    used, out = latents.isfinite().all(1), torch.full((n,), -1)
+    for s in range(n):
+        rows = ((labels == s) & used).nonzero().flatten()
+        if len(rows): out[s] = rows[(latents[rows] - latents[rows].mean(0)).norm(dim=1).argmin()]
+    return out
+
+# %% ../nbs/48_cryobench.ipynb #312c3d33
 @dataclass(frozen=True, eq=False, repr=False)
 class CryoBenchScore:
     "What CryoBench would say of a method."
@@ -239,23 +259,6 @@ class CryoBenchScore:
         s = self.summary
         return (f"CryoBenchScore of '{self.name}': area per image {s['auc per image']:.3f}, "
                 f"per conformation {s['auc per conformation']:.3f}, of at most {self.best_auc:.3f}")
-
-def scored_images(N:int, # images
-                  n:int, # to score, about
-                 ) -> Tensor: # every (N//n)-th
-    "Images that CryoBench would take."
-    return torch.arange(0, N, max(1, N//n))
-
-def central_images(latents:Tensor, # (N, L); NaN for skipped images
-                   labels:Tensor, # (N,)
-                   n:int, # conformations
-                  ) -> Tensor: # (n,) long; -1 for conformations without images
-    "For each conformation the image whose latent is closest to their mean."
-    used, out = latents.isfinite().all(1), torch.full((n,), -1)
-    for s in range(n):
-        rows = ((labels == s) & used).nonzero().flatten()
-        if len(rows): out[s] = rows[(latents[rows] - latents[rows].mean(0)).norm(dim=1).argmin()]
-    return out
 
 def score_volumes(volume:Callable, # number of an image -> its `Map`, on the grid of the truth
                   latents, # (N, L); rows of skipped images are NaN

@@ -6,7 +6,7 @@
 __all__ = ['LatentBasis', 'latent_basis', 'BasisSums', 'wiener_weights', 'VolumeDecoder', 'solve_volumes', 'check_particles',
            'prepared', 'debias', 'plot_volumes', 'view_volume', 'Support', 'support', 'plot_support', 'chain_blocks',
            'block_maps', 'posterior_samples', 'occupancies', 'shell_noise', 'class_occupancy', 'flag_absent',
-           'plot_occupancy', 'Presence', 'present_share', 'presence']
+           'plot_occupancy', 'present_share', 'Presence', 'presence']
 
 # %% ../nbs/47_debiasing.ipynb #b40dd372
 import math
@@ -25,8 +25,8 @@ from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
-from cryosphere_nb.maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, particle_halves, of_shells,
-    shell_sums3)
+from .maps import (FSC, Backprojection, Map, column_counts, fft3c, fsc, gaussian_map, ifft3c,
+    particle_halves, of_shells, shell_means3, shell_sums3)
 from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_step
 from .structure import Structure
 from .train import Inference, Run, data_facts, moved, read_run
@@ -115,7 +115,7 @@ class BasisSums(Backprojection):
         "Solve the K x K systems of all voxels and transform back."
         K, v = self.K, self.total.view(*self.shape, -1)[subsets].sum(0).movedim(-1, 0)
         N, W = self.fold(torch.complex(v[:K], v[K:2*K]), v[2*K:])
-        mean = of_shells(shell_sums3(W[0])/shell_sums3(torch.ones_like(W[0])), self.P)
+        mean = of_shells(shell_means3(W[0]), self.P)
         F = torch.zeros_like(N)
         for at in (mean > 0).nonzero().split(chunk):
             z, y, x = at.T
@@ -417,7 +417,7 @@ def posterior_samples(latents:Tensor, cov:Tensor, # (N, L), (N, L, L) of the ima
     return latents[i] + (torch.linalg.cholesky(cov[i])
                          @ torch.randn(len(i), latents.shape[1], 1, generator=gen))[..., 0]
 
-# %% ../nbs/47_debiasing.ipynb #fe48bc50
+# %% ../nbs/47_debiasing.ipynb #165e3d83
 def occupancies(map:Map, # density
                 noise:Tensor, # (S,) variance of its transform, one per shell
                 blocks:Tensor, # (NB, D, D, D) model densities
@@ -426,11 +426,8 @@ def occupancies(map:Map, # density
     "How much of each block is in a map: weighted least squares over frequencies."
     D = map.D
     F, G = fft3c(map.values), fft3c(blocks)
-    count = torch.full((D//2 + 1,), 2.)
-    count[0] = 1
-    if D % 2 == 0: count[-1] = 1
     seen = torch.arange(len(noise))*resolution <= D*map.pixel_size
-    weight = of_shells(seen/noise.clamp(min=1e-12*float(noise.max())), D)*count
+    weight = of_shells(seen/noise.clamp(min=1e-12*float(noise.max())), D)*column_counts(D)
     weight[0, 0, 0] = 0
     o, w = torch.ones(len(blocks), dtype=torch.float64), weight.flatten().repeat(2).double()
     for _ in range(3): # the transfer is that of what is there
@@ -445,9 +442,9 @@ def occupancies(map:Map, # density
 
 def shell_noise(half1:Map, half2:Map) -> Tensor: # (S,)
     "Variance of the noise in the mean of two half maps, from their difference."
-    d = fft3c(half1.values - half2.values)
-    return shell_sums3(d.abs().square())/4/shell_sums3(torch.ones_like(d.real))
+    return shell_means3(fft3c(half1.values - half2.values).abs().square())/4
 
+# %% ../nbs/47_debiasing.ipynb #9b44f271
 def class_occupancy(decoder:VolumeDecoder,
                     run:Run, # that it was made from
                     clusters:Clusters|None=None, # classes of images; 6 by k-means of the latents if None
@@ -480,6 +477,7 @@ def class_occupancy(decoder:VolumeDecoder,
                 for b, m in enumerate(members)]
     return pd.DataFrame(out)
 
+# %% ../nbs/47_debiasing.ipynb #d277083f
 def flag_absent(table:pd.DataFrame, # of `class_occupancy`
                 tolerance:float=0.15, # a lack up to this is not worth a flag
                 sigmas:float=4., # nor is one within this many standard errors, or of the scatter of the class's blocks
@@ -530,6 +528,14 @@ def plot_occupancy(table:pd.DataFrame, # of `class_occupancy`
     return finish_figure(fig)
 
 # %% ../nbs/47_debiasing.ipynb #8499c3bf
+def present_share(log_odds:Tensor, # (n,) nats
+                  steps:int=200) -> float: # between 1e-6 and 1 - 1e-6
+    "Share of a mixture by expectation maximisation."
+    share = 0.5
+    for _ in range(steps):
+        share = float(torch.sigmoid(log_odds.double() + math.log(share/(1 - share))).mean().clamp(1e-6, 1 - 1e-6))
+    return share
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Presence:
     "Which images show a part of the model."
@@ -547,14 +553,6 @@ class Presence:
                              for r in rows]).rename_axis("group")
     def __repr__(self):
         return f"Presence: {self.share:.3f} of {int(self.log_odds.isfinite().sum())} images show the part"
-
-def present_share(log_odds:Tensor, # (n,) nats
-                  steps:int=200) -> float: # between 1e-6 and 1 - 1e-6
-    "Share of a mixture by expectation maximisation."
-    share = 0.5
-    for _ in range(steps):
-        share = float(torch.sigmoid(log_odds.double() + math.log(share/(1 - share))).mean().clamp(1e-6, 1 - 1e-6))
-    return share
 
 @torch.no_grad()
 def presence(run:Run, # finished run

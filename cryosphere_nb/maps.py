@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['FROM_MODEL', 'fft3c', 'ifft3c', 'frequency_radius3', 'Map', 'read_map', 'write_map', 'spread3', 'crop3',
-           'gaussian_map', 'structure_map', 'plot_map', 'shell_index3', 'shell_sums3', 'FSC', 'fsc', 'low_pass',
-           'sharpen', 'of_shells', 'guinier_b', 'soft_mask', 'Backprojection', 'particle_halves', 'image_sections',
-           'Consensus', 'consensus', 'randomise_phases', 'HalfMapFSC', 'half_map_fsc', 'plot_fsc', 'conformation_fsc']
+           'gaussian_map', 'structure_map', 'plot_map', 'column_counts', 'shell_index3', 'shell_sums3', 'shell_means3',
+           'of_shells', 'FSC', 'fsc', 'low_pass', 'sharpen', 'guinier_b', 'soft_mask', 'gridding', 'Backprojection',
+           'particle_halves', 'image_sections', 'Consensus', 'consensus', 'randomise_phases', 'HalfMapFSC',
+           'half_map_fsc', 'plot_fsc', 'conformation_fsc']
 
 # %% ../nbs/41_maps.ipynb #f01b3f33
 import math, os, warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import matplotlib.pyplot as plt, mrcfile, numpy as np, pandas as pd, torch
 from matplotlib.figure import Figure
@@ -45,6 +47,7 @@ def frequency_radius3(D:int, # box, voxels
     ky, kx = frequency_axes(D, pixel_size, device, dtype)
     return (ky[:, :, None].square() + (ky.square() + kx.square())).sqrt()
 
+# %% ../nbs/41_maps.ipynb #280a6eaa
 @dataclass(frozen=True, eq=False, repr=False)
 class Map:
     "A density on a cubic grid."
@@ -217,7 +220,15 @@ def plot_map(map:Map, # density
         ax[0, k].set_ylabel(f"{up}, Å")
     return finish_figure(fig)
 
-# %% ../nbs/41_maps.ipynb #0a7a893b
+# %% ../nbs/41_maps.ipynb #b5e8c2cd
+def column_counts(D:int, # box, voxels
+                  device=None, dtype=torch.float32) -> Tensor: # (D//2+1,)
+    "How often each column of a half space, or half plane, counts in a sum over the whole."
+    columns = torch.full((D//2 + 1,), 2., device=device, dtype=dtype)
+    columns[0] = 1
+    if D % 2 == 0: columns[-1] = 1
+    return columns
+
 def shell_index3(D:int, # box, voxels
                  device=None) -> Tensor: # (D, D, D//2+1) long
     "Shell of every voxel of the half space: its frequency in units of 1/box, rounded."
@@ -229,13 +240,22 @@ def shell_sums3(x:Tensor, # (..., D, D, D//2+1) real
     "Sums over the whole of Fourier space, shell by shell."
     D = x.shape[-2]
     K = (D + 1)//2
-    columns = torch.full((D//2 + 1,), 2., device=x.device, dtype=x.dtype)
-    columns[0] = 1
-    if D % 2 == 0: columns[-1] = 1
-    flat = (x*columns).reshape(-1, D*D*(D//2 + 1))
+    flat = (x*column_counts(D, x.device, x.dtype)).reshape(-1, D*D*(D//2 + 1))
     shells = (shell_index3(D, x.device) if shells is None else shells).flatten().clamp(max=K)
     return flat.new_zeros(len(flat), K + 1).index_add_(1, shells, flat)[:, :K].reshape(*x.shape[:-3], K)
 
+def shell_means3(x:Tensor, # (D, D, D//2+1) real
+                ) -> Tensor: # (K,)
+    "Means over the whole of Fourier space, shell by shell."
+    return shell_sums3(x)/shell_sums3(torch.ones_like(x))
+
+def of_shells(values:Tensor, # (K,) one per shell
+              D:int, # box, voxels
+             ) -> Tensor: # (D, D, D//2+1); 0 beyond the last shell
+    "The value of its shell at every voxel of the half space."
+    return torch.nn.functional.pad(values, (0, 1))[shell_index3(D, values.device).clamp(max=len(values))]
+
+# %% ../nbs/41_maps.ipynb #0a7a893b
 @dataclass(frozen=True, eq=False, repr=False)
 class FSC:
     "A Fourier shell correlation, or several of equal length."
@@ -302,19 +322,12 @@ def sharpen(map:Map, # density
         F = F*of_shells((2*curve.values.clamp(min=0)/(1 + curve.values.clamp(min=0))).sqrt(), map.D)
     return replace(map, values=ifft3c(F, map.D))
 
-def of_shells(values:Tensor, # (K,) one per shell
-              D:int, # box, voxels
-             ) -> Tensor: # (D, D, D//2+1); 0 beyond the last shell
-    "The value of its shell at every voxel of the half space."
-    return torch.nn.functional.pad(values, (0, 1))[shell_index3(D, values.device).clamp(max=len(values))]
-
 def guinier_b(map:Map, # density
               low:float=10., # begin at this resolution, Å
               high:float|None=None, # end here; None: the last shell
              ) -> float: # Å²
     "B-factor of a map: minus four times the slope of ln(amplitude) against frequency squared."
-    F = fft3c(map.values)
-    power = shell_sums3(F.abs().square())/shell_sums3(torch.ones_like(F.real))
+    power = shell_means3(fft3c(map.values).abs().square())
     k = torch.arange(len(power))/(map.D*map.pixel_size)
     used = (k >= 1/low) & (k <= (1/high if high else math.inf)) & (power.cpu() > 0)
     if used.sum() < 3:
@@ -339,6 +352,14 @@ def soft_mask(map:Map, # density
     largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
     distance = torch.from_numpy(distance_transform_edt(~largest)).float()*map.pixel_size
     return soft_step(distance, grow, edge).to(map.values.device)
+
+# %% ../nbs/41_maps.ipynb #632de4c2
+def gridding(D:int, # box, voxels
+             P:int, # box that the Fourier grid belongs to, voxels
+             device=None) -> Tensor: # (D, D, D)
+    "What linear interpolation on a Fourier grid multiplies the density with: sinc² along each axis."
+    x = torch.sinc(pixel_axis(D, 1/P, device)).square()
+    return x[:, None, None]*x[:, None]*x
 
 # %% ../nbs/41_maps.ipynb #eaa1db24
 class Backprojection:
@@ -410,15 +431,14 @@ class Backprojection:
     def density(self, F:Tensor) -> Tensor: # (..., P, P, P//2+1) -> (..., D, D, D)
         "Transform back, take away the padding, undo the kernel."
         v, s = ifft3c(F, self.P), slice(self.P//2 - self.D//2, self.P//2 - self.D//2 + self.D)
-        x = torch.sinc(pixel_axis(self.D, 1/self.P, v.device)).square()
-        return v[..., s, s, s]/(x[:, None, None]*x[:, None]*x)
+        return v[..., s, s, s]/gridding(self.D, self.P, v.device)
 
     def map(self, subsets=slice(None), # which subsets
             regular:float=0.1, # regularisation, as a share of the mean weight of the shell
            ) -> Map:
         "Divide the sums and transform back."
         N, W = self.sums(subsets)
-        mean = of_shells(shell_sums3(W)/shell_sums3(torch.ones_like(W)), self.P)
+        mean = of_shells(shell_means3(W), self.P)
         return Map(self.density(torch.where(mean > 0, (1 + regular)*N/(W + regular*mean).clamp(min=1e-30), 0.)),
                    self.pixel_size)
 
@@ -455,8 +475,7 @@ class Consensus:
     half1:Map # half maps
     half2:Map
     n_images:tuple # in each half
-
-    @property
+    @cached_property
     def fsc(self) -> FSC: return fsc(self.half1, self.half2) # of the half maps, without a mask
     def __repr__(self):
         return (f"Consensus of {sum(self.n_images)} images: {self.map}; "

@@ -36,13 +36,14 @@ from .plotting import (finish_figure, first_residues, label_array, label_ranges,
     residue_ticks, thin_frames)
 from .viewers import View, view_values
 
-# %% ../nbs/45_validation.ipynb #87841e16
+# %% ../nbs/45_validation.ipynb #801c3aa9
 @contextmanager
 def on_device(run:Run): # finished run
     "The run's model, on the GPU while the block lasts if there is one and the run may use it."
     try: yield run.model.to("cuda" if torch.cuda.is_available() and not run.config.cpu else "cpu")
     finally: run.model.to("cpu")
 
+# %% ../nbs/45_validation.ipynb #87841e16
 @torch.no_grad()
 def image_evidence(model:CryoSphere, # trained, with a noise model
                    batch, # `Batch` of B images
@@ -268,6 +269,7 @@ def match_segments(labels_a:Tensor, # (R,) one division of the chain, -1 for non
     name[rows] = torch.as_tensor(columns)
     return torch.where(b >= 0, name[b.clamp(min=0)], -1)
 
+# %% ../nbs/45_validation.ipynb #1b2bace1
 def canonical_correlations(a:Tensor, # (n, L) latents of n images
                            b:Tensor, # (n, K) other latents of the same images
                           ) -> Tensor: # (min(L, K),) descending, 0 to 1
@@ -308,6 +310,7 @@ def overall_correlation(x1:Tensor, x2:Tensor) -> float: # (n, R, 3) each, Å
     size = (m1.square().sum()*m2.square().sum()).sqrt()/(len(x1)*x1.shape[1])
     return float((m1*m2).sum()/(len(x1)*x1.shape[1])/size) if size > MOVES_A**2 else 0.
 
+# %% ../nbs/45_validation.ipynb #293fb2b7
 def as_a_whole(x:Tensor, # (n, R, 3) structures, Å
                reference:Tensor, # (R, 3), Å
               ) -> Tensor: # (n, R, 3)
@@ -578,6 +581,7 @@ def uncertainty(run:Run, # finished run
     return Uncertainty(rows, torch.cat(per_image).sqrt(), (residues/len(rows)).sqrt().float(),
                        torch.tensor(motion.values).float(), run.nominal)
 
+# %% ../nbs/45_validation.ipynb #c84c9aa6
 def plot_uncertainty(u:Uncertainty, # of `uncertainty`
                      labels=None, # (R,) segments, drawn as a strip
                     ) -> Figure:
