@@ -27,7 +27,9 @@ from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
 from cryosphere_nb.maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, particle_halves, of_shells,
     shell_sums3)
-from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_step
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PrepareConfig, PreparedImages, prepare, soft_step
 from .structure import Structure
 from .train import Inference, Run, data_facts, moved, read_run
 from .plotting import (draw_chain, drawn_bonds, finish_figure, first_residues, label_array, residue_colors,

@@ -23,7 +23,7 @@ from .decoder import deform, segment_pivots
 from .geometry import apply_rigid, rmsd, rotate
 from .maps import (Map, crop3, fft3c, frequency_radius3, gaussian_map, ifft3c, low_pass, of_shells,
     read_map, shell_sums3)
-from .particles import soft_step
+from .preparation import soft_step
 from .structure import Structure
 from .synthetic import scatterers
 from .plotting import finish_figure, residue_ticks

@@ -22,7 +22,9 @@ from .core import InputError
 from .encoders import ScoreEncoder
 from .learner import EstimateNoise, HeldOut, Subset, split_rows
 from .model import CryoSphere
-from .particles import Particles, PrepareConfig, PreparedImages, memory_budget, prepare, read_particles
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PrepareConfig, PreparedImages, memory_budget, prepare
 from .preflight import preflight
 from .structure import Structure, load_structure
 from .train import (FitConfig, PICTURE_IMAGES, all_features, infer, make_config, make_learner, make_model,

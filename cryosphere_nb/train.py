@@ -35,8 +35,10 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
 from .likelihood import NoiseModel, mask_share
 from .losses import LossWeights, Schedule, correlation_loss, elastic_pairs
 from .model import CryoSphere
-from .particles import (Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_disc,
-                                     soft_step, write_star)
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PrepareConfig, PreparedImages, prepare, soft_disc, soft_step
+from .relion import write_star
 from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures, search_model
 from .preflight import Preflight, preflight
 from .run_folder import (check_facts, check_held, clear_folder, data_facts, hold, model_facts,

@@ -26,7 +26,9 @@ from .geometry import apply_rigid, superpose
 from .learner import split_rows
 from .metrics import adjusted_rand, occupied_segments, principal_motions
 from .model import CryoSphere
-from .particles import Particles, PreparedImages, read_particles
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PreparedImages
 from .posterior import ImagePosterior, draw_candidates, infer_posterior, log_proposal, weigh
 from .run_folder import data_facts, model_facts, will_resume
 from .structure import Structure, load_structure
