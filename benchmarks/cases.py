@@ -15,7 +15,9 @@ import mrcfile, numpy as np
 
 from cryosphere_nb.core import InputError
 from cryosphere_nb.image import ctf_half_plane
-from cryosphere_nb.particles import open_stack, read_particles, read_star_blocks, write_star
+from cryosphere_nb.formats import read_particles
+from cryosphere_nb.relion import read_star_blocks, write_star
+from cryosphere_nb.stacks import open_stack
 from cryosphere_nb.structure import load_structure
 
 @dataclass

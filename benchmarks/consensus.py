@@ -13,7 +13,7 @@ import torch
 
 import peers
 from cryosphere_nb.maps import consensus, fsc, read_map, soft_mask, structure_map
-from cryosphere_nb.particles import read_particles
+from cryosphere_nb.formats import read_particles
 from cryosphere_nb.synthetic import Optics, simulate, two_body, write_simulation
 
 OPTICS = (Optics(b_factor_a2=60.), Optics(voltage_kv=200., spherical_aberration_mm=2., b_factor_a2=60.))

@@ -19,7 +19,10 @@ from cryosphere_nb.image import ctf_half_plane, pose_points, project_half_plane,
 from cryosphere_nb.learner import make_optimizer
 from cryosphere_nb.metrics import coordinate_rmsd, motion_coordinate, recovery_report
 from cryosphere_nb.model import draw_noise
-from cryosphere_nb.particles import PrepareConfig, prepare, read_particles, relion_tables, write_star
+from cryosphere_nb.formats import read_particles
+from cryosphere_nb.particles import relion_tables
+from cryosphere_nb.preparation import PrepareConfig, prepare
+from cryosphere_nb.relion import write_star
 from cryosphere_nb.structure import Structure, load_structure, save_structure, standard_residue, structure_from_beads
 from cryosphere_nb.synthetic import read_truth, simulate, write_simulation
 from cryosphere_nb.train import fit, make_config, make_model, model_offset, moved

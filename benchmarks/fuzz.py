@@ -22,7 +22,11 @@ import numpy as np, torch
 from cryosphere_nb.cli import read_config, two_body_stack
 from cryosphere_nb.core import InputError
 from cryosphere_nb.maps import Map, read_map, write_map
-from cryosphere_nb.particles import load_numbers, open_stack, read_cryodrgn, read_particles, relion_tables, write_star
+from cryosphere_nb.cryodrgn import load_numbers, read_cryodrgn
+from cryosphere_nb.formats import read_particles
+from cryosphere_nb.particles import relion_tables
+from cryosphere_nb.relion import write_star
+from cryosphere_nb.stacks import open_stack
 from cryosphere_nb.structure import load_frames, load_structure, read_atoms, save_structure
 from cryosphere_nb.synthetic import read_truth, write_simulation
 from cryosphere_nb.train import Run, fit

@@ -31,7 +31,7 @@ from cryosphere_nb.maps import consensus
 from cryosphere_nb.metrics import recovery_report
 from cryosphere_nb.missed import missed_motion
 from cryosphere_nb.model import draw_noise
-from cryosphere_nb.particles import Stack
+from cryosphere_nb.stacks import Stack
 from cryosphere_nb.posterior import draw_candidates, infer_posterior
 from cryosphere_nb.synthetic import simulate
 from cryosphere_nb.train import fit

@@ -20,7 +20,8 @@ import peers
 from cryosphere_nb.benchmarks import METHODS, frame_posterior, make_stack
 from cryosphere_nb.core import fft2c, fourier_crop, ifft2c, read_json, write_json
 from cryosphere_nb.maps import Map, consensus, fsc, read_map, soft_mask, structure_map, write_map
-from cryosphere_nb.particles import make_particles, write_particles
+from cryosphere_nb.particles import make_particles
+from cryosphere_nb.relion import write_particles
 from cryosphere_nb.train import Run, fit
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home()/".cache"))/"cryosphere_nb"

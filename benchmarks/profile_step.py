@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 import cryosphere_nb.decoder, cryosphere_nb.image, cryosphere_nb.losses, cryosphere_nb.model
 from cryosphere_nb.core import write_json
 from cryosphere_nb.learner import Subset
-from cryosphere_nb.particles import PrepareConfig, prepare
+from cryosphere_nb.preparation import PrepareConfig, prepare
 from cryosphere_nb.synthetic import simulate
 from cryosphere_nb.train import make_config, make_learner, make_model, prepare_model
 

@@ -18,7 +18,10 @@ import numpy as np, pandas as pd, torch
 from cryosphere_nb.core import generator, ifft2c, read_json, write_json
 from cryosphere_nb.geometry import random_rotations
 from cryosphere_nb.image import CTFParameters, render
-from cryosphere_nb.particles import Particles, PrepareConfig, Stack, prepare, relion_tables, write_star
+from cryosphere_nb.particles import Particles, relion_tables
+from cryosphere_nb.preparation import PrepareConfig, prepare
+from cryosphere_nb.relion import write_star
+from cryosphere_nb.stacks import Stack
 from cryosphere_nb.learner import Subset, split_rows
 from cryosphere_nb.plan import LOOK, first, plan
 from cryosphere_nb.train import infer, make_config, make_learner, make_model, n_rows, prepare_model, settle

@@ -24,7 +24,8 @@ from .elbo import kl_standard_normal
 from .geometry import random_rotations, rmsd, rotate
 from .image import ctf_half_plane, gaussian_half_plane, pose_points
 from .metrics import coordinate_rmsd, occupied_segments, principal_motions, recovery_report, rigid_floor
-from .particles import Particles, Stack
+from .particles import Particles
+from .stacks import Stack
 from .structure import Structure
 from .synthetic import (Optics, Simulation, bimodal_angles, hinge_movie, point_half_plane, read_movie,
     scatterers, simulate, two_body)

@@ -203,7 +203,7 @@ def fit_settings(args) -> dict: # parsed arguments -> setting: value
 # %% ../nbs/50_cli.ipynb #eec429f2
 def read_inputs(args): # parsed arguments -> particles, structure
     "Particles and model named on the command line."
-    from cryosphere_nb.particles import read_particles
+    from cryosphere_nb.formats import read_particles
     from cryosphere_nb.structure import load_structure
     return (read_particles(args.particles, args.project_dir, args.passthrough, args.headers),
             load_structure(args.model, args.model_number))
@@ -330,7 +330,7 @@ def export_structures(run, # `Run`, finished
                     ) -> list: # paths
     "All-atom structures of chosen images."
     from cryosphere_nb.core import InputError, file_name
-    from cryosphere_nb.particles import refuse_overwrite
+    from cryosphere_nb.stacks import refuse_overwrite
     from cryosphere_nb.structure import save_structure
     from cryosphere_nb.validation import uncertainty
     for i in rows:
@@ -426,7 +426,7 @@ def export_run(run, # `Run`, finished
     from cryosphere_nb.core import write_csv
     from cryosphere_nb.ensembles import cluster_images, write_ensemble
     from cryosphere_nb.maps import read_map, write_map
-    from cryosphere_nb.particles import refuse_overwrite
+    from cryosphere_nb.stacks import refuse_overwrite
     from cryosphere_nb.train import used_rows
     from cryosphere_nb.validation import uncertainty
     folder, clusters = Path(folder), cluster_images(run.latents, n_clusters)
@@ -502,7 +502,7 @@ def missed_command(args) -> Answer:
     "How far do regions move in the images beyond what a run shows? Exit code 1 if one certainly does."
     from cryosphere_nb.core import InputError
     from cryosphere_nb.missed import missed_motion
-    from cryosphere_nb.particles import read_particles
+    from cryosphere_nb.formats import read_particles
     from cryosphere_nb.train import Run
     from cryosphere_nb.validation import write_files
     names = [name for name, _ in args.region]

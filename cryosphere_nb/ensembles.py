@@ -21,7 +21,8 @@ from torch import Tensor
 
 from .analysis import Traversal, check_output, latent_axes, residue_motion, traverse
 from .core import InputError, file_name, write_atomic, write_csv
-from .particles import refuse_overwrite, star_blocks
+from .relion import star_blocks
+from .stacks import refuse_overwrite
 from .star import write_star_text
 from .structure import Structure, save_structure
 from .train import used_rows

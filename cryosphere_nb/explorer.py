@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from .analysis import Traversal, check_output, latent_axes
 from .core import InputError, figure_text
 from .decoder import LEAST, top_segments
-from .particles import Particles, read_star_blocks, star_blocks, write_star
+from .particles import Particles
+from .relion import read_star_blocks, star_blocks, write_star
 from .star import write_star_text
 from .structure import Structure
 from .train import Run, used_rows

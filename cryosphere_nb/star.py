@@ -9,11 +9,10 @@ __all__ = ['text_lines', 'line_words', 'word_array', 'word_numbers', 'is_name', 
 # %% ../nbs/05_star.ipynb #04cf9ccb
 import re, warnings
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np, pandas as pd
 
-from .core import InputError, printable, write_atomic
+from .core import InputError, opened, printable, write_atomic
 
 # %% ../nbs/05_star.ipynb #31341809
 # byte order marks
@@ -24,11 +23,7 @@ def text_lines(path, # a text file
                expected:str="a text file", # for errors
               ) -> list[bytes]: # lines in UTF-8, without their ends
     "Lines of a text file, whatever its line ends; text that is not UTF-8 is read as Latin-1, with a warning."
-    path = Path(path)
-    if not path.is_file(): raise InputError(path, "no such file", expected)
-    try: raw = path.read_bytes()
-    except OSError as e:
-        raise InputError(path, f"a file that cannot be read ({e.strerror})", expected) from None
+    with opened(path, expected) as f: raw = f.read()
     mark = next((m for m in _MARKS if raw.startswith(m)), b"")
     line_of = lambda byte: 1 + len(re.findall(rb"\r\n|\r|\n", raw[:byte]))
     try: text = raw[len(mark):] if _MARKS.get(mark, "utf-8") == "utf-8" else raw.decode(_MARKS[mark]).encode()
@@ -81,11 +76,13 @@ def word_numbers(words:np.ndarray, # (n,) of `word_array`
     try: return words.astype(float)
     except ValueError: return None
 
+_NAME = re.compile(r"rln\w*(Name|File|Image)|cs_\w*path") # labels of names
+
 def is_name(label:str, # of a column
             words, # (n,) what stands in it
            ) -> bool:
     "Are these names, even if they look like numbers?"
-    return bool(re.search(r"^rln\w*(Name|File|Image)$|^cs_\w*path$", label)) or any(
+    return bool(_NAME.fullmatch(label)) or any(
         w[:1] == b"0" and w.isdigit() and len(w) > 1 for w in words)
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +112,7 @@ def make_block(name:str, # of the block
     "Words become numbers and text."
     table, written = {}, {}
     for label, words in columns.items():
-        numbers = None if re.search(r"^rln\w*(Name|File|Image)$", label) else word_numbers(words)
+        numbers = None if _NAME.fullmatch(label) else word_numbers(words)
         if numbers is None or (numbers.dtype.kind in "iu" and is_name(label, words.tolist())):
             table[label] = pd.Series([w.decode() for w in words.tolist()], dtype="str")
         else: table[label], written[label] = numbers, words
@@ -127,7 +124,7 @@ def make_block(name:str, # of the block
 def read_star_text(path, # .star file
                   ) -> list[StarBlock]: # in the order of the file
     "Every block of a star file; what does not fit the form is refused with its line."
-    path, lines = Path(path), text_lines(path, "a .star file")
+    lines = text_lines(path, "a .star file")
     heads = [k for k, line in enumerate(lines) if line.lstrip()[:5] == b"data_" and len(line_words(line)) == 1]
     for k in (k for k in range(heads[0] if heads else 0) if line_words(lines[k], f"{path}, line {k + 1}")):
         warnings.warn(f"{path}, line {k + 1}: text before the first data block is not read")

@@ -19,7 +19,10 @@ from tqdm.auto import tqdm
 from .core import InputError, generator, ifft2c, printable, write_atomic
 from .geometry import apply_rigid, random_rotations, rotate, superpose
 from .image import CTFParameters, ctf_half_plane, gaussian_half_plane, per_image, pose_points
-from .particles import Particles, Stack, array_in, refuse_overwrite, relion_tables, write_star
+from .cryosparc import array_in
+from .particles import Particles, relion_tables
+from .relion import write_star
+from .stacks import Stack, refuse_overwrite
 from .structure import (ATOM_COLUMNS, Structure, build_structure, elements_of, load_frames, mean_electrons,
                                      save_structure, structure_from_beads)
 
