@@ -604,8 +604,8 @@ def analyze(run, # `Run`, finished
     made = (write_volumes(run, particles, first, out, map_like, overwrite=overwrite, progress=progress)[0]
             if particles is not None else dict(volumes=[]))
     report(run, out, truth, overwrite, first)
-    write_ensemble(run, out, walk=walks, clusters=groups, trajectory=None, map=map_like, volumes=made["volumes"],
-                   overwrite=overwrite)
+    write_ensemble(run, out, walk=walks, clusters=groups, trajectory=None, map=map_like or made.get("consensus"),
+                   volumes=made["volumes"], overwrite=overwrite)
     land, (tables, figures) = maps_of(run, umap, dict(cluster=groups.labels.numpy())), draw_energies(numbers)
     shown = {name: xy for k, (name, xy) in enumerate(land.maps.items()) if k == 0 or name == "UMAP"}
     write_files(out, {"map.png": plot_clusters(groups, shown, walks),

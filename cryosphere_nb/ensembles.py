@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
@@ -152,7 +153,8 @@ def plot_clusters(clusters:Clusters, # as from `cluster_images`
                  ) -> Figure:
     "Maps of the images, each cluster in its colour, its number at its typical image."
     fig, panels = plt.subplots(1, len(maps), figsize=(4.4*len(maps), 3.6), dpi=70, layout="constrained", squeeze=False)
-    colors = np.array([*segment_colors(len(clusters)), GREY])
+    palette = plt.colormaps["tab10" if len(clusters) <= 10 else "tab20"] # as in the explorer
+    colors = np.array([*(to_hex(palette(c % 20)) for c in range(len(clusters))), GREY])
     size = float(np.clip(9 - 0.75*np.log(len(clusters.labels) + 1), 0.8, 4.5))**2
     for ax, (name, (xy, axes)) in zip(panels[0], maps.items()):
         xy = np.asarray(xy)
@@ -318,7 +320,7 @@ def chimerax_script(structure:Structure, # nominal model
                     walks:dict|None=None, # name of a multi-model file -> its frames; the first is morphed along
                     states=None, # name of a multi-model file of states
                     weights=(), # population of each state
-                    map=None, # name of a map to show around them
+                    map=None, # name of a map to show around them; hidden if there are volumes
                     volumes=(), # names of maps to play one after another
                     frames:int=20, # of the morph, between two structures
                    ) -> str: # text of a .cxc file
@@ -337,7 +339,8 @@ def chimerax_script(structure:Structure, # nominal model
         lines += [f'rename {models[-1]}.{c + 1} "cluster {c}, {w:.1%} of the images"' for c, w in enumerate(weights)]
     lines += [f"hide {model} models" for model in models[1:]]
     if walks and (n := next(iter(walks.values()))) > 1: lines.append(f"morph #1.1-{n} same true frames {frames}")
-    if map is not None: lines.append(f"transparency #{number[str(map)]} 70")
+    if map is not None:
+        lines += [f"transparency #{number[str(map)]} 70"] + [f"hide #{number[str(map)]} models"]*bool(volumes)
     if volumes: lines.append(f"transparency #{len(opened) + 1} 50")
     return "\n".join([*lines, "view", ""])
 
@@ -412,7 +415,8 @@ def write_ensemble(run, # finished run
     bodies = run.domains.labels if run.domains else run.segments
     script = chimerax_script(s, bodies, {f.name: len(w) for f, w in zip(files["walks"], walks.values())},
                              files["states"].name, clusters.weights.tolist(),
-                             None if map is None else Path(map).absolute(), [Path(v).name for v in volumes])
+                             None if map is None else Path(map).name if Path(map).parent == folder
+                             else Path(map).absolute(), [Path(v).name for v in volumes])
     if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every):
         warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
     decoded = lambda w: (run.decode_atoms(z) for z in w.latents.split(16))
