@@ -1048,7 +1048,14 @@ EXAMPLES = dict(check="particles.star model.cif", plan="particles.star model.cif
 
 def actions() -> dict: # command -> what it does, its options
     "Functions of all commands, looked up when they are wanted."
-    return {name: (globals()[f"{name}_command"], globals()[f"{name}_options"]) for name in COMMANDS}
+    return dict(check=(check_command, check_options), plan=(plan_command, plan_options),
+                fit=(fit_command, fit_options), analyze=(analyze_command, analyze_options),
+                explore=(explore_command, explore_options), measure=(measure_command, measure_options),
+                uncertainty=(uncertainty_command, uncertainty_options), debias=(debias_command, debias_options),
+                structures=(structures_command, structures_options), export=(export_command, export_options),
+                sweep=(sweep_command, sweep_options), halves=(halves_command, halves_options),
+                missed=(missed_command, missed_options), dock=(dock_command, dock_options),
+                simulate=(simulate_command, simulate_options), demo=(demo_command, demo_options))
 
 @cache
 def make_parser() -> Parser:
