@@ -267,12 +267,6 @@ def many(args, folder) -> dict:
 
 PARTS = dict(walk=walk, step=step, rates=rates, kinase=kinase, many=many)
 
-def plain_all(value): # for JSON
-    "Numbers of any kind, within lists and dicts."
-    if isinstance(value, dict): return {k: plain_all(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [plain_all(v) for v in value]
-    return plain(value)
-
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("parts", nargs="*", metavar="part", help="parts to run (all): " + ", ".join(PARTS))
@@ -296,7 +290,7 @@ def main():
                 found = dict(error=where(e))
         old = read_json(args.out) if args.out.is_file() else {}
         write_json(args.out, old | {
-            name: facts() | dict(card=card, minutes=round((time.perf_counter() - started)/60, 2)) | plain_all(found)})
+            name: facts() | dict(card=card, minutes=round((time.perf_counter() - started)/60, 2)) | plain(found)})
         print(f"-- {name}: {time.perf_counter() - started:.0f} s\n", flush=True)
 
 if __name__ == "__main__": main()

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 
 import peers
-from cryosphere_nb.benchmarks import METHODS, frame_posterior, make_stack
+from cryosphere_nb.benchmarks import METHODS, frame_posterior, make_stack, train_fully
 from cryosphere_nb.core import fft2c, fourier_crop, ifft2c, read_json, write_json
 from cryosphere_nb.maps import Map, consensus, fsc, read_map, soft_mask, structure_map, write_map
 from cryosphere_nb.particles import make_particles
 from cryosphere_nb.relion import write_particles
-from cryosphere_nb.train import Run, fit
+from cryosphere_nb.train import Run
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home()/".cache"))/"cryosphere_nb"
 BASE = dict(snr=0.01, images=4000, n_segments=20, epochs=10, seed=0)
@@ -60,7 +60,7 @@ def paper_run(name:str): # of `RUNS`
     about = dict(wanted)
     snr, images = about.pop("snr"), about.pop("images")
     stack, start = paper_stack(snr), time.perf_counter()
-    run = fit(stack.particles.select(range(images)), stack.nominal, folder, overwrite=True, progress=False, **about)
+    run = train_fully(stack.particles.select(range(images)), stack.nominal, folder, overwrite=True, **about)
     facts = dict(settings=wanted, minutes=(time.perf_counter() - start)/60, training_minutes=run.state.elapsed/60,
                  date=datetime.date.today().isoformat(), threads=torch.get_num_threads(), report=run.report)
     write_json(folder/"facts.json", facts)

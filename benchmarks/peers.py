@@ -68,7 +68,7 @@ def drive(driver:str, # "ours", or a peer
 def attempt(driver, *args, **job) -> dict: # the answer, or why there is none
     "`drive`; a failure is told and noted, and the others go on."
     try: return drive(driver, *args, **job)
-    except RuntimeError as e:
+    except (RuntimeError, OSError) as e: # a job that fails, or a peer that is not installed
         print(e, file=sys.stderr, flush=True)
         return dict(error=re.sub(r"(/[^/\s'\"]+)+/", "", str(e).strip().splitlines()[-1])) # without folders
 
@@ -122,7 +122,18 @@ def step(args):
                           flush=True)
     batches = {str(batch): summarise_steps(answers[batch]) for batch in args.batch}
     for batch, summary in batches.items(): print_steps(batch, summary)
-    save("step.json", facts(args) | dict(batches=batches))
+    save("step.json", facts(args) | dict(batches=batches, earlier=earlier(RESULTS/"step.json")))
+
+def earlier(file:Path) -> list: # of results that are about to be replaced
+    "What was measured on other days, in short: ratios to another program differ from machine to machine."
+    old = json.loads(file.read_text()) if file.is_file() else {}
+    return old.get("earlier", []) + ([in_short(old)] if old else [])
+
+def in_short(result:dict) -> dict: # of `step`
+    "Date, conditions, seconds and ratios of time."
+    return {k: result[k] for k in ("date", "threads", "cpus")} | dict(batches={
+        batch: dict(seconds={m: v.get("seconds") for m, v in b["methods"].items()}, time=b["ratios"]["time"])
+        for batch, b in result["batches"].items()})
 
 def summarise_steps(answers:dict) -> dict: # method -> answers of its processes
     "Medians over all timed steps, peak memory, ratios."

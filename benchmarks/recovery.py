@@ -32,8 +32,10 @@ def facts() -> dict: # of this process
     return dict(date=datetime.date.today().isoformat(), threads=torch.get_num_threads(), cpus=os.cpu_count(),
                 torch=importlib.metadata.version("torch"), device="cuda" if torch.cuda.is_available() else "cpu")
 
-def plain(value): # for JSON
+def plain(value): # a number, or lists and dicts of them, for JSON
     "NaN becomes null, NumPy numbers become Python's, with six digits."
+    if isinstance(value, dict): return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [plain(v) for v in value]
     value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, float): return value
     return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -9,7 +9,7 @@ in memory, how fast is it, and did `plan` know?
 Images are made when they are read (one of a few projections, and noise that depends on the row), prepared image by
 image into a file in the cache folder, mapped from there, and trained on. Written for Linux; elsewhere the memory of
 mapped pages is not told apart."""
-import argparse, resource, shutil, sys, tempfile, time
+import argparse, shutil, sys, tempfile, time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from cryosphere_nb.plan import LOOK, first, plan
 from cryosphere_nb.train import infer, make_config, make_learner, make_model, n_rows, prepare_model, settle
 
 from drive_ours import globule
+from measure import peak_mb
 from recovery import facts
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def make_data(n_images, structure, box, pixel_size, n_views=64, seed=0) -> Parti
 
 def peak_gb() -> float: # of this process so far
     "The largest resident memory, mapped pages included."
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(1e9 if sys.platform == "darwin" else 1e9/1024)
+    return peak_mb()*2**20/1e9
 
 def resident_gb() -> dict: # anonymous and mapped pages, now
     "What the resident memory is made of."
@@ -104,7 +105,7 @@ def compare(forecast, watch, n) -> pd.DataFrame: # minutes for all n images
          "measured, min": [n*watch.seconds(p)/60 for p in ("prepare", "score", "train", "infer")]},
         index=["prepare", "score", "one epoch", "infer"])
 
-def store(file, a, n, watch, table, forecast): # into results/scale.json, for chapter 90
+def store(file, a, n, watch, table, forecast): # into results/scale.json, for the page of results
     "Keep what was measured; curves that are there already stay."
     old = read_json(file) if file.is_file() else {}
     job = [dict(phase=r["phase"], images=r["images"], seconds=round(r["seconds"], 1),

@@ -10,23 +10,25 @@ Stacks are those of chapter 90; settings are the defaults of `fit`, but for what
 compared with the true bodies of the stack; where there are none that clear, with the domains of the true structures,
 found by the same rule (`find_domains` of twenty equal pieces); and for adenylate kinase with CORE, NMP and LID as
 published, too, and with what follows their motions (each residue given to the published body whose motion takes it
-nearest to where it goes). Rows are added to results/segments.json."""
-import argparse, contextlib, itertools, tempfile
+nearest to where it goes). Rows are added to results/segments.json as they are measured. A first Ctrl-C, or SIGTERM, ends
+the script: a run that was in training gives no row (with --keep the same command goes on with it), a run that was being
+measured is measured and stored first."""
+import argparse, contextlib, itertools, sys, tempfile
 from pathlib import Path
 
 import pandas as pd, torch
 
 from recovery import RESULTS, facts, setting, store
 
-from cryosphere_nb.benchmarks import STACKS, make_stack, mark, posterior_coverage
+from cryosphere_nb.benchmarks import STACKS, interval_coverage, make_stack, mark, posterior_coverage, train_fully
 from cryosphere_nb.core import generator
-from cryosphere_nb.learner import Callback
 from cryosphere_nb.domains import find_domains
 from cryosphere_nb.geometry import apply_rigid, superpose
+from cryosphere_nb.learner import Callback, TrainState, stop_on_interrupt
 from cryosphere_nb.measures import agreement, annotated
-from cryosphere_nb.metrics import pearson, principal_motions
+from cryosphere_nb.metrics import coordinate_rmsd, hinge_positions, pearson, principal_motions
 from cryosphere_nb.missed import missed_motion
-from cryosphere_nb.train import chain_misfit, fit
+from cryosphere_nb.train import chain_misfit
 
 PUBLISHED = dict(adenylate_kinase={"CORE": "4AKE:1-29,60-121,160-214", "NMP": "4AKE:30-59", "LID": "4AKE:122-159"})
 
@@ -39,12 +41,17 @@ def true_domains(stack): # `BenchmarkStack` -> (R,) labels
     some = stack.states[torch.randperm(len(stack.states), generator=generator(0))[:1000]]
     return find_domains(stack.movie[some], torch.arange(R)*20//R, stack.nominal).labels
 
-def edges(labels): return (labels[1:] != labels[:-1]).nonzero().flatten() + 1
+def edges(labels) -> list: # (R,) -> first residue of each new stretch, however short
+    return hinge_positions(labels, min_length=1).tolist()
 
 def within_chains(borders, structure) -> list: # indices
     "Those that are not at the start of a chain."
     chain = structure.residues.chain.tolist()
-    return [int(e) for e in borders if chain[e] == chain[e - 1]]
+    return [e for e in borders if chain[e] == chain[e - 1]]
+
+def listed(values, form="") -> str:
+    "Several numbers in one column."
+    return " ".join(f"{v:{form}}" for v in values)
 
 def followed(movie, labels) -> torch.Tensor: # movie (F, R, 3); bodies (R,) -> (R,)
     """Each residue given to the body whose rigid motion between the two ends of a movie takes it nearest to where it
@@ -60,20 +67,20 @@ def bodies_found(stack, coords, true) -> dict: # recovered (n, R, 3)
     r, rmsd = [], []
     for k in range(int(true.max()) + 1):
         own, found = stack.truth[:, true == k], coords[:, true == k]
-        rmsd.append(float((found - own).square().sum(-1).mean(1).sqrt().median()))
+        rmsd.append(float(coordinate_rmsd(found, own).median()))
         moves = float((own - own.mean(0)).square().sum(-1).mean()) > 1e-4
         motion = principal_motions(own) if moves else None
         r.append(float(pearson(motion.coordinate(found)[:, 0], motion.coordinate(own)[:, 0])) if moves
                  else float("nan"))
-    return dict(body_r=" ".join(f"{v:.3f}" for v in r), body_rmsd=" ".join(f"{v:.2f}" for v in rmsd))
+    return dict(body_r=listed(r, ".3f"), body_rmsd=listed(rmsd, ".2f"))
 
 def residue_coverage(stack, run, groups, moving=(), images=200, k=99) -> str: # groups: masks (R,)
     "Share of the coordinates of residues that lie within their 90 % interval, for each group of residues."
     rows = torch.linspace(0, len(run) - 1, images).long()
     samples = torch.cat([run.sample_structures(i, k, moving=moving) for i in rows.split(8)])
-    low, high = (samples.kthvalue(q, dim=1).values for q in ((k + 1)//20, k + 1 - (k + 1)//20))
-    inside = ((stack.truth[rows] >= low) & (stack.truth[rows] <= high)).float().mean((0, 2))
-    return " ".join(f"{inside[own].mean():.3f}" for own in groups)
+    inside = torch.tensor([interval_coverage(x.movedim(1, -1).flatten(0, -2), true.flatten())
+                           for x, true in zip(samples.unbind(2), stack.truth[rows].unbind(1))]) # residue by residue
+    return listed((inside[own].mean() for own in groups), ".3f")
 
 def groups_of(stack, true) -> list: # of masks (R,)
     "True bodies where they are known; else thirds of the chain, from the one that moves least."
@@ -88,10 +95,9 @@ def missed_of(stack, run, groups) -> tuple[dict, list]: # columns, what `sample_
     error = run.coordinates() - stack.truth
     error = error - error.mean(0)
     t = found.table
-    return dict(missed=" ".join(f"{v:.2f}" for v in t.missed_a), missed_low=" ".join(f"{v:.2f}" for v in t.low_a),
-                missed_high=" ".join(f"{v:.2f}" for v in t.high_a),
-                missed_gain=" ".join(f"{v:.1f}" for v in t.gain),
-                error=" ".join(f"{error[:, own].square().sum(-1).mean().sqrt():.2f}" for own in groups)), found.moving
+    return dict(missed=listed(t.missed_a, ".2f"), missed_low=listed(t.low_a, ".2f"),
+                missed_high=listed(t.high_a, ".2f"), missed_gain=listed(t.gain, ".1f"),
+                error=listed((error[:, own].square().sum(-1).mean().sqrt() for own in groups), ".2f")), found.moving
 
 def segments_row(stack, run) -> dict:
     "What there is to say of the domains of a run."
@@ -100,14 +106,13 @@ def segments_row(stack, run) -> dict:
     ranges = [(index[a], index[b]) for a, b in zip(d.borders["first"], d.borders["last"])]
     coords = run.coordinates()
     row = (mark(stack, coords, stack.states, run.segments) | bodies_found(stack, coords, true)
-           | dict(coverage=posterior_coverage(run, stack), open=" ".join(map(str, d.borders.n_open))))
+           | dict(coverage=posterior_coverage(run, stack), open=listed(d.borders.n_open)))
     row |= dict(
         domains=len(d), true_domains=int(true.max()) + 1, ari=float(agreement(d.labels, true).ari),
-        borders=" ".join(str(int(e)) for e in edges(d.labels)),
-        true_borders=" ".join(str(int(e)) for e in edges(true)),
-        in_range=" ".join(str(int(any(a <= e <= b for a, b in ranges)))
-                          for e in within_chains(edges(true), stack.nominal)),
-        segment_borders=" ".join(str(int(e)) for e in edges(run.segments)), misfit_a=run.misfit_a)
+        borders=listed(edges(d.labels)), true_borders=listed(edges(true)),
+        in_range=listed(int(any(a <= e <= b for a, b in ranges))
+                        for e in within_chains(edges(true), stack.nominal)),
+        segment_borders=listed(edges(run.segments)), misfit_a=run.misfit_a)
     groups = groups_of(stack, true)
     columns, moving = missed_of(stack, run, groups)
     row |= columns | dict(
@@ -155,15 +160,20 @@ def main():
             with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as folder:
                 out = Path(folder)/"_".join(map(str, (name, snr, images, seed,
                                                       *(f"{k}={v}" for k, v in settings.items()))))
-                run = fit(stack.particles, stack.nominal, out, progress=False, resume=out.is_dir(),
-                          callbacks=[trace := Trace(stack)] if a.trace else [],
-                          **STACKS[name].settings | settings | dict(seed=seed))
-                row = (dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default",
-                            data_seed=1, settings=settings, stack_images=images, minutes=run.state.elapsed/60)
-                       | segments_row(stack, run)
-                       | (dict(trace=" ".join(f"{v:.3f}" for v in trace.ari)) if a.trace else {}))
-            store(a.out, pd.DataFrame([row]), facts())
+                run = train_fully(stack.particles, stack.nominal, out, resume=out.is_dir(),
+                                  callbacks=[trace := Trace(stack)] if a.trace else [],
+                                  **STACKS[name].settings | settings | dict(seed=seed))
+                told = TrainState()
+                with stop_on_interrupt(told): # a signal that comes now waits until the row is stored
+                    row = (dict(stack=name, snr=snr, n_segments=n, seed=seed, subset="trained on", method="default",
+                                data_seed=1, settings=settings, stack_images=images, minutes=run.state.elapsed/60)
+                           | segments_row(stack, run) | (dict(trace=listed(trace.ari, ".3f")) if a.trace else {}))
+                    store(a.out, pd.DataFrame([row]), facts())
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()
                    if k not in ("subset", "method", "data_seed", "settings")}, flush=True)
+            if told.interrupted: raise KeyboardInterrupt
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    try: main()
+    except KeyboardInterrupt as e:
+        sys.exit(f"Stopped. Rows of the runs that were finished are stored. {e}".strip())
