@@ -49,7 +49,7 @@ const csImageNames = (packed, count) => {
 // A word of a star file: with quotes only if it would not be one word without them.
 const csQuoted = text => {
   if (/^(?!["'#_]|data_|loop_)[^ \t\v\f\n\r\0]+$/.test(text)) return text;
-  if (/[\n\r\0]/.test(text)) throw new Error(`a star file cannot hold this on one line: ${text.slice(0, 80)}`);
+  if (/[\n\r\0]/.test(text)) throw new Error(`no star file holds this on one line: ${JSON.stringify(text)}`);
   for (const quote of ['"', "'"])
     if (!new RegExp(`${quote}([ \\t\\v\\f]|$)`).test(text)) return quote + text + quote;
   throw new Error(`no quote can stand round ${text}: it holds both kinds`);
