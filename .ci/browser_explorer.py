@@ -13,28 +13,20 @@ from matplotlib.path import Path as Polygon
 from cryosphere_nb import explorer
 from cryosphere_nb.explorer import drawn_atoms, explore, landscape, read_rows, write_selection
 from cryosphere_nb.particles import star_blocks
-from cryosphere_nb.star import make_block, word_array, write_star_text
 from cryosphere_nb.viewers import save_page, scene, viewer_script
 
 root = Path(__file__).resolve().parent.parent
 
+def benchmark():
+    "The module of the benchmark."
+    spec = importlib.util.spec_from_file_location("benchmark_explorer", root/"benchmarks/explorer.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 def untrained_run(n, folder):
     "A run with random decoder and latents, as the benchmark has it."
-    spec = importlib.util.spec_from_file_location("benchmark_explorer", root/"benchmarks/explorer.py")
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    return benchmark.untrained_run(n, folder, copies=1)
-
-def write_names(run, stack=60):
-    "The star file of a run, as far as the page needs it: names with spaces, two optics groups."
-    n = len(run.latents)
-    groups = make_block("optics", {"rlnOpticsGroup": word_array([b"1", b"2"]),
-                                   "rlnVoltage": word_array([b"300.000000", b"200.000000"])})
-    names = [b"%06d@stack %d.mrcs" % (k % stack + 1, k//stack) for k in range(n)]
-    rows = {"rlnImageName": names, "rlnOpticsGroup": [b"%d" % (1 + k//stack % 2) for k in range(n)],
-            "rlnDefocusU": [b"%d.500000" % (10_000 + k) for k in range(n)]}
-    particles = make_block("particles", {c: word_array(w) for c, w in rows.items()})
-    write_star_text(run.folder/"particles.star", [groups, particles])
+    return benchmark().untrained_run(n, folder, copies=1)
 
 def near(found, want, what, atol=1e-3):
     "Compare two arrays, naming them."
@@ -54,7 +46,7 @@ def test_explorer(page, folder) -> None:
     latents = run.latents.clone()
     latents[[3, 700]] = torch.nan # two images were skipped
     run = type(run)(**{**vars(run), "latents": latents})
-    write_names(run)
+    benchmark().write_names(run, 60, "stack %d.mrcs") # names that need quotes
     land = landscape(run, values={"first latent": latents[:, 0], "kind": np.arange(1500) % 3}, star=())
     explorer.LATER = 1000 # as a large page does: what is not shown at first stands behind the code
     view = explore(run, land)

@@ -270,7 +270,7 @@ def _pack_map(name, xy, labels, principal):
 
 # %% ../nbs/44_explorer.ipynb #c01c5e3d
 ROW_LABEL = "cryosphereRow" # column of a saved star file: the row in the data set, counted from 0
-NAMES_KB = 1000 # names of images take this much of a page at most
+NAMES_KB = 2000 # names of images take this much of a page at most
 
 def _varints(numbers): # (n,) below 2**35 -> bytes
     "Seven bits to a byte, the low ones first; the eighth says that more follow."
