@@ -238,7 +238,8 @@ def view_images(observed:Tensor, # (N, D, D)
         f'value="{smooth:g}" style="width:110px;vertical-align:middle"> <span class="cs-blur"></span></label>'
         '<label><input class="cs-same" type="checkbox" checked> one grey scale</label>'
         f'<span class="cs-note">{len(rows)} of {len(r)} particles</span></div>')
+    panels = f'<div class="cs-panels">{figures}</div><div class="cs-caption"></div>{sliders}'
     return View(
-        f'{style_tag("viewer.css", "images.css")}\n<div class="cryosphere-view" data-images="{s["id"]}" style="max-width:{width}px">'
-        f'<div class="cs-panels">{figures}</div><div class="cs-caption"></div>{sliders}</div>\n'
+        f'{style_tag("viewer.css", "images.css")}\n'
+        f'<div class="cryosphere-view" data-images="{s["id"]}" style="max-width:{width}px">{panels}</div>\n'
         f'<script>(() => {{\n{page_asset("images.js")}\ncsImages({page_json(s)});\n}})();</script>')
