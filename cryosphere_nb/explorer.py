@@ -30,7 +30,7 @@ from .star import column_text, write_star_text
 from .structure import Structure
 from .train import Run, used_rows
 from .plotting import draw_chain, drawn_bonds, finish_figure, principal_frame, segment_colors, thin_frames
-from .viewers import (asset, guess_oxygens, MOST_RIBBON, page_asset, page_json, ribbon_atoms, scene,
+from .viewers import (guess_oxygens, MOST_RIBBON, page_asset, page_json, ribbon_atoms, scene,
     style_tag, View, view_segments)
 
 # %% ../nbs/44_explorer.ipynb #49ef7afe
