@@ -27,6 +27,7 @@ setup(
         "Programming Language :: Python :: 3",
     ],
     packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
+    package_data={cfg["lib_path"]: ["assets/*"]}, # JavaScript, CSS and HTML of the pages
     include_package_data=True,
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "trajectories": ["MDAnalysis>=2.8"], "umap": ["umap-learn>=0.5.7"]},

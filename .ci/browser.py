@@ -1,4 +1,5 @@
-"""The viewers in a real browser: headless Chromium opens their pages, plays, drags and clicks, and what should change must change.
+"""The viewers in a real browser: headless Chromium opens their pages, plays, drags and clicks, and what should change
+must change.
 
     .ci/browser.py [NAME ...] [--pictures FOLDER]      all pages, or those named; a PNG after every step, to look at
 
@@ -180,7 +181,8 @@ def use_segments(b):
     b.settle()
     expect(changed(first, b.picture()) > .03, "dragging does not turn the molecule")
     yield "turned"
-    expect(re.fullmatch(r"4AKE 148 \w+ · segment 2", found := b.hover(147)), f"the note under the mouse says '{found}'")
+    found = b.hover(147)
+    expect(re.fullmatch(r"4AKE 148 \w+ · segment 2", found), f"the note under the mouse says '{found}'")
 
 def motion():
     from cryosphere_nb.viewers import view_motion
@@ -197,7 +199,8 @@ def use_motion(b):
         const start = window.setInterval, stop = window.clearInterval; window.clocks = new Map(); window.steps = 0;
         window.setInterval = (f, ms) => { const id = start(f, ms); clocks.set(id, ms); return id; };
         window.clearInterval = id => { clocks.delete(id); stop(id); };
-        new MutationObserver(() => window.steps++).observe(document.querySelector('.cs-count'), {childList: true, characterData: true, subtree: true}); }""")
+        const all = {childList: true, characterData: true, subtree: true};
+        new MutationObserver(() => window.steps++).observe(document.querySelector('.cs-count'), all); }""")
     gap = {}
     for speed in (.25, 4): # a pass of 12 frames takes 1.6 s at speed 1
         b.choose(".cs-speed", speed)
@@ -459,10 +462,19 @@ def use_names(b):
               if f.evaluate("() => !!(window.$3Dmol || document.querySelector('.cryosphere-view'))")]
     for f in frames:
         f.evaluate("""() => {
-            document.querySelectorAll('[title], [data-segment], .cs-note, .csx-chip, td, th, p').forEach(e => ['mouseover', 'mouseenter', 'mousemove'].forEach(k => e.dispatchEvent(new MouseEvent(k, {bubbles: true}))));
-            document.querySelectorAll('.cs-particle').forEach(e => { for (let k = 0; k < 9; k++) { e.value = k; e.dispatchEvent(new Event('input')); } });
-            document.querySelectorAll('.csx-map, .csx-color').forEach(e => { for (const o of e.options) { e.value = o.value; e.dispatchEvent(new Event('change')); document.querySelectorAll('.csx-chip').forEach(c => c.click()); } });
-            document.querySelectorAll('.csx-color').forEach(e => { e.value = 0; e.dispatchEvent(new Event('change')); }); }""")
+            const all = selector => document.querySelectorAll(selector);
+            const tell = (element, kind) => element.dispatchEvent(new Event(kind));
+            const moves = ['mouseover', 'mouseenter', 'mousemove'];
+            const point = e => moves.forEach(kind => e.dispatchEvent(new MouseEvent(kind, {bubbles: true})));
+            all('[title], [data-segment], .cs-note, .csx-chip, td, th, p').forEach(point);
+            all('.cs-particle').forEach(e => {
+                for (e.value = 0; e.value < 9; e.value++) { tell(e, 'input'); if (e.value == e.max) break; } });
+            all('.csx-map, .csx-color').forEach(e => {
+                for (const option of e.options) {
+                    e.value = option.value;
+                    tell(e, 'change');
+                    all('.csx-chip').forEach(chip => chip.click()); } });
+            all('.csx-color').forEach(e => { e.value = 0; tell(e, 'change'); }); }""")
     return frames
 
 def try_names(context, folder, pictures):

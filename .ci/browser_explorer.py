@@ -1,4 +1,5 @@
 """The explorer's page in a real browser: click, path, lasso, sliders, downloads, compared with what Python says.
+Rows and star files that the page saves are read back.
 
 `test_explorer(page, folder)` takes a Playwright page (any browser; with a local 3Dmol.js in `CRYOSPHERE_3DMOL_JS` the
 molecule in the viewer is checked, too) and an empty folder. By hand: `python .ci/browser_explorer.py [CHROMIUM]`.
@@ -10,17 +11,22 @@ import numpy as np, torch
 from matplotlib.path import Path as Polygon
 
 from cryosphere_nb import explorer
-from cryosphere_nb.explorer import drawn_atoms, explore, landscape, read_rows
+from cryosphere_nb.explorer import drawn_atoms, explore, landscape, read_rows, write_selection
+from cryosphere_nb.particles import star_blocks
 from cryosphere_nb.viewers import save_page, scene, viewer_script
 
 root = Path(__file__).resolve().parent.parent
 
+def benchmark():
+    "The module of the benchmark."
+    spec = importlib.util.spec_from_file_location("benchmark_explorer", root/"benchmarks/explorer.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 def untrained_run(n, folder):
     "A run with random decoder and latents, as the benchmark has it."
-    spec = importlib.util.spec_from_file_location("benchmark_explorer", root/"benchmarks/explorer.py")
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    return benchmark.untrained_run(n, folder, copies=1)
+    return benchmark().untrained_run(n, folder, copies=1)
 
 def near(found, want, what, atol=1e-3):
     "Compare two arrays, naming them."
@@ -40,6 +46,7 @@ def test_explorer(page, folder) -> None:
     latents = run.latents.clone()
     latents[[3, 700]] = torch.nan # two images were skipped
     run = type(run)(**{**vars(run), "latents": latents})
+    benchmark().write_names(run, 60, "stack %d.mrcs") # names that need quotes
     land = landscape(run, values={"first latent": latents[:, 0], "kind": np.arange(1500) % 3}, star=())
     explorer.LATER = 1000 # as a large page does: what is not shown at first stands behind the code
     view = explore(run, land)
@@ -86,6 +93,12 @@ def test_explorer(page, folder) -> None:
     download.value.save_as(folder/"path.txt")
     assert read_rows(folder/"path.txt", 1500).tolist() == walk
 
+    # nothing is selected yet: told in words, on the page and by what it would write
+    number, none = page.locator(".csx-number"), "no image is selected"
+    assert none in number.inner_text() and not page.locator(".csx-save-star").is_visible()
+    found = state("(() => { try { return s.starText(); } catch (e) { return e.message; } })()")
+    assert none in found, f"a star file of nothing: {found[:200]}"
+
     page.locator("[data-tool=lasso]").click()
     turn = np.linspace(0, 2*np.pi, 40)[:-1]
     polygon = [at(0.45 + 0.2*np.cos(t), 0.5 + 0.2*np.sin(t)*(1 + 0.4*np.cos(3*t))) for t in turn]
@@ -102,6 +115,16 @@ def test_explorer(page, folder) -> None:
     with page.expect_download() as download: page.locator(".csx-save").click()
     download.value.save_as(folder/"selection.txt")
     assert read_rows(folder/"selection.txt", 1500).tolist() == selected
+    with page.expect_download() as download: page.locator(".csx-save-star").click()
+    assert download.value.suggested_filename == "selection.star"
+    download.value.save_as(folder/"selection.star")
+    (groups, particles), mine = star_blocks(run.folder/"particles.star")[0], star_blocks(folder/"selection.star")[1]
+    names = particles.table.rlnImageName
+    assert read_rows(folder/"selection.star", 1500, names).tolist() == selected, "rows of the star file"
+    assert mine.table.rlnImageName.tolist() == names[selected].tolist()
+    assert mine.table.rlnOpticsGroup.tolist() == particles.table.rlnOpticsGroup[selected].tolist()
+    whole, full = star_blocks(write_selection(run, folder/"selection.star", folder/"full.star"))
+    assert full.as_text().equals(particles.take(selected).as_text()) and whole[0].as_text().equals(groups.as_text())
     page.locator(".csx-typical").click()
     mean = latents[selected].mean(0)
     assert rows[state("s.shown")] == selected[int((latents[selected] - mean).norm(dim=1).argmin())], (
@@ -110,7 +133,7 @@ def test_explorer(page, folder) -> None:
     page.locator(".csx-chip").nth(1).click()
     assert state("s.selected()") == [i for i in rows.tolist() if i % 3 == 1], "a chip of the legend selects its class"
     page.locator(".csx-clear").click()
-    assert state("s.count") == 0
+    assert state("s.count") == 0 and none in number.inner_text()
 
     page.locator(".csx details summary").click()
     before = np.array(state("s.latent"))

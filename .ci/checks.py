@@ -99,7 +99,8 @@ def check_names(copy):
 # ---------------------------------------------------------------- 3. as a user would install it
 
 def check_wheel(copy):
-    "a wheel in a new environment: every module imports, so does `fit`, and the command answers --help"
+    ("a wheel in a new environment: every module imports, so does `fit`, the files of the pages are there, "
+     "and the command answers --help")
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
         source, wheels, venv = tmp/"source", tmp/"wheels", tmp/"venv"
@@ -125,6 +126,8 @@ for name in {[package, *names]!r}:
     assert inside in file.parents, f"{{name}} came from {{file}}, not from the wheel"
 from {package}.train import fit
 assert callable(fit)
+from {package}.viewers import asset
+for name in {sorted(p.name for p in (root/package/"assets").iterdir())!r}: assert asset(name)
 """
         command(venv/"bin/python", "-I", "-c", script, cwd=tmp)
         if "usage" not in command(venv/"bin/cryosphere-nb", "--help", cwd=tmp).lower():

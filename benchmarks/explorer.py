@@ -9,7 +9,9 @@ opens the page in a new browser. Times in seconds: *opened* from the start of lo
 for the pointer, and *structure* to the molecule beside it (both by the page's own clock); *click* from the press of
 the button to the structure drawn, and *lasso* from the release of the button to the selection counted and drawn (both
 seen from outside of the browser). Without a graphics card the viewer of the molecule is drawn by software, which takes
-most of *structure* and *click*, and has nothing to do with the number of images. On a machine that does other work,
+most of *structure* and *click*, and has nothing to do with the number of images. *star* is how long the page takes
+for the text of the star file of what was selected; the names of the images take *names_kb* of the page: 100 images in
+each stack, in their order (`--shuffled`: in any). On a machine that does other work,
 too, the times of the clock are too long: *cpu* is what the browser's processes computed meanwhile (for *opened*, in a
 page without the viewer), without the one that draws the molecule, which is told apart (*cpu_graphics*); *load* is the
 load average of the machine when the row was done.
@@ -22,12 +24,13 @@ import numpy as np, psutil, torch
 from playwright.sync_api import sync_playwright
 
 from cryosphere_nb.core import generator
-from cryosphere_nb.explorer import explore, landscape
+from cryosphere_nb.explorer import explore, landscape, page_star
 from cryosphere_nb.learner import TrainState
+from cryosphere_nb.star import make_block, word_array, write_star_text
 from cryosphere_nb.structure import structure_from_beads
 from cryosphere_nb.synthetic import two_body
 from cryosphere_nb.train import FitConfig, Run, make_model
-from cryosphere_nb.viewers import save_page
+from cryosphere_nb.viewers import page_json, save_page
 
 ARGUMENTS = ("--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle "
              "--use-angle=swiftshader --enable-unsafe-swiftshader").split()
@@ -48,6 +51,18 @@ def untrained_run(n, folder, n_segments=20, n_latent=4, copies=3):
     z[:, 1] += 0.3*z[:, 0]**2
     return Run(folder, config, structure, model, z, 0.04*torch.eye(n_latent).expand(n, -1, -1),
                0.2 + 0.02*torch.randn(n, generator=gen), torch.zeros(3), TrainState())
+
+def write_names(run, images=100, stack="Extract/job012/movies/20170629_%05d_frameImage.mrcs", shuffled=False):
+    "The run's star file: names, so many to a stack, and two optics groups."
+    n = len(run.latents)
+    order = np.random.default_rng(0).permutation(n) if shuffled else np.arange(n)
+    optics = make_block("optics", {"rlnOpticsGroup": word_array([b"1", b"2"]),
+                                   "rlnVoltage": word_array([b"300.000000", b"200.000000"])})
+    words = {"rlnImageName": [f"{k % images + 1:06d}@{stack % (k//images)}".encode() for k in order],
+             "rlnOpticsGroup": [b"%d" % (1 + k//images % 2) for k in order],
+             "rlnDefocusU": [b"%d.500000" % (10_000 + k % 9000) for k in order]}
+    particles = make_block("particles", {c: word_array(w) for c, w in words.items()})
+    write_star_text(run.folder/"particles.star", [optics, particles])
 
 def cpu():
     "CPU seconds used by the browser so far: without graphics, and its graphics process."
@@ -93,6 +108,8 @@ def measure(browser_path, address, polygon):
         page.mouse.up()
         page.wait_for_function("cryosphereExplorer.count > 0")
         out |= dict(zip(("lasso", "lasso_cpu"), (time.perf_counter() - started, (cpu() - before)[0])))
+        out["star"] = page.evaluate("(() => { const start = performance.now(); cryosphereExplorer.starText(); "
+                                    "return (performance.now() - start)/1000; })()")
         inside = page.evaluate("cryosphereExplorer.times")
         count = page.evaluate("cryosphereExplorer.count")
         where, engine = page.locator(".csx-over"), browser.version
@@ -125,7 +142,7 @@ def main(argv=None):
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--images", type=int, nargs="+", default=[5000, 50_000, 500_000])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--screenshot", help="folder for a picture of every page")
+    parser.add_argument("--shuffled", action="store_true", help="images of all stacks in any order")
     parser.add_argument("--out", default=Path(__file__).parent/"results/explorer.json", type=Path)
     args = parser.parse_args(argv)
     turn = np.linspace(0, 2*np.pi, 60)
@@ -134,16 +151,19 @@ def main(argv=None):
     for n in args.images:
         with tempfile.TemporaryDirectory() as folder:
             run = untrained_run(n, Path(folder))
+            write_names(run, shuffled=args.shuffled)
             started = time.perf_counter()
-            view = explore(run, landscape(run, values={"first latent": run.latents[:, 0]}, star=()))
+            view = explore(run, landscape(run, values={"first latent": run.latents[:, 0]}, star=()), names_kb=10_000)
             page = save_page(Path(folder)/"explorer.html", f"{n} images", view, js=args.js)
             made = time.perf_counter() - started
+            names = len(page_json(page_star(run, np.arange(n), 10_000)["data"]))
             bare = save_page(Path(folder)/"bare.html", f"{n} images", view, js="https://3dmol.invalid/3Dmol.js")
             opened_cpu = statistics.median(map_alone(args.chromium, bare.as_uri()) for _ in range(args.rounds))
             results = [measure(args.chromium, page.as_uri(), polygon) for _ in range(args.rounds)]
             row = dict(images=n, residues=run.nominal.n_beads, segments=20, latent=run.latents.shape[1],
                        columns=len(view.land.columns.columns), maps=len(view.land.maps),
-                       page_mb=round(page.stat().st_size/1e6, 2), made_seconds=round(made, 2),
+                       page_mb=round(page.stat().st_size/1e6, 2), names_kb=round(names/1000, 1),
+                       made_seconds=round(made, 2),
                        selected=results[0][1], load=round(os.getloadavg()[0], 1))
             row["opened_cpu_seconds"] = round(opened_cpu, 3)
             row |= ({f"{k}_seconds": round(statistics.median(r[0][k] for r in results), 4) for k in results[0][0]}

@@ -18,8 +18,8 @@ from torch import Tensor
 from .core import InputError, fft2c, figure_text, fourier_crop, ifft2c
 from .structure import Structure
 from .plotting import draw_chain, drawn_bonds, finish_figure, label_array, residue_colors, thin_frames
-from cryosphere_nb.viewers import (bar_html, camera, compose_view, LOOKS, one_structure, page_json, scene, tools_html,
-    View, VIEW_CSS)
+from .viewers import (bar_html, camera, compose_view, LOOKS, one_structure, page_asset, page_json, scene,
+    style_tag, tools_html, View)
 
 # %% ../nbs/29_image_viewers.ipynb #f93afd17
 def molecule_volume(structure:Structure) -> float: # Å³
@@ -127,49 +127,6 @@ def plot_density(structure:Structure, # the model
     return finish_figure(fig)
 
 # %% ../nbs/29_image_viewers.ipynb #ba6f056f
-_DENSITY = """
-(function(c) {
-  var m = c.s.map, viewer = c.viewer, file = new $3Dmol.VolumeData(m.file, 'ccp4.gz'), n = [file.size.x, file.size.y, file.size.z], S = [n[1]*n[2], n[2], 1];
-  var corner = [0, 1, 2, 3, 4, 5, 6, 7].map(function(p) { return (p >> 2)*S[0] + (p >> 1 & 1)*S[1] + (p & 1); }), edges = [];
-  for (var a = 0; a < 8; a++) [1, 2, 4].forEach(function(bit) { if (!(a & bit)) edges.push([a, a | bit]); });
-  var contour = function(v, level) {
-    var cell = new Int32Array(v.length).fill(-1), points = [], normals = [], faces = [], i, j, k, o, p, d;
-    for (i = 0; i < n[0] - 1; i++) for (j = 0; j < n[1] - 1; j++) for (k = 0; k < n[2] - 1; k++) {
-      o = i*S[0] + j*S[1] + k;
-      var inside = 0, g = [0, 0, 0], at = [0, 0, 0], cuts = 0;
-      for (p = 0; p < 8; p++) if (v[o + corner[p]] > level) inside |= 1 << p;
-      if (!inside || inside == 255) continue;
-      for (p = 0; p < 8; p++) for (d = 0; d < 3; d++) g[d] += (p >> (2 - d) & 1 ? -1 : 1)*v[o + corner[p]]; // downhill is outside
-      edges.forEach(function(e) {
-        if ((inside >> e[0] & 1) == (inside >> e[1] & 1)) return;
-        var low = v[o + corner[e[0]]], t = (level - low)/(v[o + corner[e[1]]] - low);
-        for (d = 0; d < 3; d++) { var from = e[0] >> (2 - d) & 1, to = e[1] >> (2 - d) & 1; at[d] += from + t*(to - from); }
-        cuts++; });
-      var size = Math.hypot(g[0], g[1], g[2]) || 1, place = [i, j, k].map(function(q, d) { return m.origin[d] + m.unit[d]*(q + at[d]/cuts); });
-      cell[o] = points.length; points.push({x: place[0], y: place[1], z: place[2]}); normals.push({x: g[0]/size, y: g[1]/size, z: g[2]/size}); }
-    for (i = 0; i < n[0] - 1; i++) for (j = 0; j < n[1] - 1; j++) for (k = 0; k < n[2] - 1; k++) {
-      o = i*S[0] + j*S[1] + k;
-      var from = v[o] > level, where = [i, j, k];
-      for (d = 0; d < 3; d++) {
-        var b = (d + 1) % 3, e = (d + 2) % 3;
-        if (!where[b] || !where[e] || from == v[o + S[d]] > level) continue;
-        var q = [cell[o - S[b] - S[e]], cell[o - S[e]], cell[o], cell[o - S[b]]];
-        if (!from) q.reverse();
-        faces.push(q[0], q[1], q[2], q[0], q[2], q[3]); } }
-    return {vertexArr: points, normalArr: normals, faceArr: faces}; };
-  var slider = c.box.querySelector('.cs-level'), mesh = c.box.querySelector('.cs-mesh'), said = c.box.querySelector('.cs-said'), shape = null, asked = false;
-  var show = function() {
-    asked = false;
-    var level = m.low + (m.high - m.low)*Number(slider.value)/1000, found = contour(file.data, level);
-    if (shape) viewer.removeShape(shape);
-    shape = found.faceArr.length ? viewer.addCustom(Object.assign({color: '#8fa3b8', opacity: mesh.checked ? 1 : 0.45, wireframe: mesh.checked}, found)) : null;
-    said.textContent = Number(level.toPrecision(3)) + m.sd.map(function(sd) { return ' = ' + (level/sd).toFixed(1) + ' sd'; }).join('');
-    c.map = found; c.level = level; viewer.render(); };
-  slider.oninput = mesh.onchange = function() { if (!asked) { asked = true; requestAnimationFrame(show); } };
-  show();
-})
-"""
-
 def view_density(structure:Structure, # the model
                  density, # (Z, Y, X)
                  pixel_size:float, # Å
@@ -198,7 +155,7 @@ def view_density(structure:Structure, # the model
             '<label><input type="checkbox" class="cs-mesh"> mesh</label>')
     return compose_view(s | camera(structure.beads, atoms[structure.bead_atom]),
                     tools_html(style, LOOKS[:2], more) + bar_html(labels, structure, domains),
-                    width, height, js, _DENSITY)
+                    width, height, js, ("contour.js", "density.js", "csDensity"))
 
 # %% ../nbs/29_image_viewers.ipynb #11dc0ea4
 def compare_images(observed:Tensor, # (N, D, D)
@@ -255,48 +212,6 @@ def pack_images(images:Tensor, # (n, D, D)
     return dict(bytes=base64.b64encode(q.numpy().tobytes()).decode(),
                 low=[float(f"{v:.6g}") for v in low], step=[float(f"{v:.6g}") for v in step])
 
-_IMAGES = """
-(function(s) {
-  var box = Array.prototype.find.call(document.querySelectorAll('[data-images="' + s.id + '"]'), function(e) { return !e.dataset.used; });
-  if (!box) return;
-  box.dataset.used = 1;
-  var D = s.box, get = function(q) { return box.querySelector(q); }, unpack = function(p) { return Uint8Array.from(atob(p.bytes), function(c) { return c.charCodeAt(0); }); };
-  var data = [s.observed, s.predicted].map(function(p) { return {p: p, bytes: unpack(p)}; });
-  var image = function(k, i) { var p = data[k].p; return Float32Array.from(data[k].bytes.subarray(i*D*D, (i + 1)*D*D), function(b) { return p.low[i] + p.step[i]*b; }); };
-  var blur = function(v, sigma) { // along both axes in turn; beyond the edge the edge goes on
-    if (!sigma) return v;
-    var h = Math.ceil(4*sigma), w = [], sum = 0;
-    for (var t = -h; t <= h; t++) { w.push(Math.exp(-t*t/(2*sigma*sigma))); sum += w[t + h]; }
-    [1, D].forEach(function(stride) {
-      var out = new Float32Array(D*D);
-      for (var a = 0; a < D; a++) for (var b = 0; b < D; b++) {
-        var line = stride == 1 ? a*D : a, total = 0; // rows, then columns
-        for (var t = -h; t <= h; t++) total += w[t + h]*v[line + stride*Math.max(0, Math.min(D - 1, b + t))];
-        out[line + stride*b] = total/sum; }
-      v = out; });
-    return v; };
-  var most = function(v) { return v.reduce(function(a, b) { return Math.max(a, Math.abs(b)); }, 0) || 1; };
-  var paint = function(canvas, v, width) {
-    var c = canvas.getContext('2d'), pixels = c.createImageData(D, D);
-    v.forEach(function(x, i) { pixels.data.fill(Math.max(0, Math.min(255, 127.5 + 127.5*x/width)), 4*i, 4*i + 3); pixels.data[4*i + 3] = 255; });
-    c.putImageData(pixels, 0, 0); };
-  var slider = get('.cs-particle'), smooth = get('.cs-smooth'), same = get('.cs-same'), canvases = box.querySelectorAll('canvas');
-  var show = function() {
-    var i = Number(slider.value), sigma = Number(smooth.value), y = image(0, i), x = image(1, i);
-    var panels = [y, x, y.map(function(v, k) { return v - x[k]; })].map(function(v) { return blur(v, sigma); }), width = panels.map(most);
-    panels.forEach(function(v, k) { paint(canvases[k], v, same.checked ? width[0] : width[k]); });
-    get('.cs-caption').textContent = s.captions[i]; get('.cs-blur').textContent = sigma ? sigma + ' pixels' : 'none';
-    box.cryosphere = {panels: panels, image: i}; };
-  slider.oninput = smooth.oninput = same.onchange = show;
-  show();
-})
-"""
-
-_IMAGE_CSS = ("<style>.cs-panels{display:flex;gap:8px}"
-    ".cs-panels figure{margin:0;flex:1;text-align:center;font-size:11px;min-width:0}"
-    ".cs-panels canvas{width:100%;image-rendering:pixelated;display:block;background:#808080}"
-    ".cs-caption{font-size:12px;min-height:18px}</style>")
-
 def view_images(observed:Tensor, # (N, D, D)
                 predicted:Tensor, # (N, D, D)
                 names=None, # N texts, such as the names of the particles; row numbers if None
@@ -323,7 +238,8 @@ def view_images(observed:Tensor, # (N, D, D)
         f'value="{smooth:g}" style="width:110px;vertical-align:middle"> <span class="cs-blur"></span></label>'
         '<label><input class="cs-same" type="checkbox" checked> one grey scale</label>'
         f'<span class="cs-note">{len(rows)} of {len(r)} particles</span></div>')
+    panels = f'<div class="cs-panels">{figures}</div><div class="cs-caption"></div>{sliders}'
     return View(
-        f'{VIEW_CSS}{_IMAGE_CSS}\n<div class="cryosphere-view" data-images="{s["id"]}" style="max-width:{width}px">'
-        f'<div class="cs-panels">{figures}</div><div class="cs-caption"></div>{sliders}</div>\n'
-        f'<script>{_IMAGES.strip()}({page_json(s)});</script>')
+        f'{style_tag("viewer.css", "images.css")}\n'
+        f'<div class="cryosphere-view" data-images="{s["id"]}" style="max-width:{width}px">{panels}</div>\n'
+        f'<script>(() => {{\n{page_asset("images.js")}\ncsImages({page_json(s)});\n}})();</script>')

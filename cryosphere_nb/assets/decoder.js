@@ -1,0 +1,81 @@
+// The decoder of a run: a latent becomes the positions of the drawn atoms. The formulas are those of the chapter on the
+// decoder; `packed` is what `export_decoder` sends.
+const csDecoder = packed => {
+  const layers = packed.layers.map(({ w, b, slope }) => ({ w: csUnpack(w), b: csUnpack(b), slope }));
+  const [weight, segment, pivot, atoms, owner] = ['weight', 'segment', 'pivot', 'atoms', 'owner'].map(name =>
+    csUnpack(packed[name]),
+  );
+  const segments = pivot.length / 3;
+  const most = packed.top_k; // segments a residue may belong to
+
+  const layer = (x, { w, b, slope }) => {
+    const out = new Float64Array(b.length);
+    for (let i = 0; i < out.length; i++) {
+      let sum = b[i];
+      for (let j = 0; j < x.length; j++) sum += w[i * x.length + j] * x[j];
+      out[i] = sum < 0 ? slope * sum : sum;
+    }
+    return out;
+  };
+
+  // Rotation vector and shift of each segment. The network says a quaternion, 1 for no turn, and a shift.
+  const motions = z => {
+    const out = layers.reduce(layer, Float64Array.from(z));
+    const turns = new Float64Array(3 * segments);
+    const shifts = new Float64Array(3 * segments);
+    for (let m = 0; m < segments; m++) {
+      const at = 7 * m;
+      const sign = out[at] + 1 < 0 ? -1 : 1; // a quaternion and its negative are the same turn
+      const w = sign * (out[at] + 1);
+      const [x, y, u] = [1, 2, 3].map(c => sign * out[at + c]);
+      const square = x * x + y * y + u * u;
+      const norm = Math.sqrt(square);
+      const factor = square < 1e-12 * w * w ? 2 / w : (2 * Math.atan2(norm, w)) / norm;
+      turns.set([factor * x, factor * y, factor * u], 3 * m);
+      for (let c = 0; c < 3; c++) shifts[3 * m + c] = packed.shift_unit * out[at + 4 + c];
+    }
+    return [turns, shifts];
+  };
+
+  // x y z of each atom in turn, Å: its residue's segments turn it one after another, each by its share of the angle
+  // about the segment's pivot (Rodrigues' formula), and the shares of their shifts are added.
+  const decode = z => {
+    const [turns, shifts] = motions(z);
+    const out = new Float32Array(3 * owner.length);
+    for (let i = 0; i < owner.length; i++) {
+      let [x, y, u] = [atoms[3 * i], atoms[3 * i + 1], atoms[3 * i + 2]];
+      let [dx, dy, du] = packed.offset;
+      for (let k = 0; k < most; k++) {
+        const share = weight[owner[i] * most + k];
+        const m = 3 * segment[owner[i] * most + k];
+        dx += share * shifts[m];
+        dy += share * shifts[m + 1];
+        du += share * shifts[m + 2];
+        if (share === 0 || (k > 0 && share <= packed.least)) continue;
+        const a = share * turns[m];
+        const b = share * turns[m + 1];
+        const c = share * turns[m + 2];
+        const square = a * a + b * b + c * c;
+        const angle = Math.sqrt(square);
+        const half = Math.sin(angle / 2);
+        const p = square < 1e-6 ? 1 - square / 6 : Math.sin(angle) / angle;
+        const q = square < 1e-6 ? 0.5 - square / 24 : (2 * half * half) / square;
+        const px = x - pivot[m];
+        const py = y - pivot[m + 1];
+        const pu = u - pivot[m + 2];
+        const cx = b * pu - c * py; // turn × place
+        const cy = c * px - a * pu;
+        const cu = a * py - b * px;
+        x = pivot[m] + px + p * cx + q * (b * cu - c * cy);
+        y = pivot[m + 1] + py + p * cy + q * (c * cx - a * cu);
+        u = pivot[m + 2] + pu + p * cu + q * (a * cy - b * cx);
+      }
+      out[3 * i] = x + dx;
+      out[3 * i + 1] = y + dy;
+      out[3 * i + 2] = u + du;
+    }
+    return out;
+  };
+
+  return { decode, motions };
+};
