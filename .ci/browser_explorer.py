@@ -12,7 +12,7 @@ from matplotlib.path import Path as Polygon
 
 from cryosphere_nb import explorer
 from cryosphere_nb.explorer import drawn_atoms, explore, landscape, read_rows, write_selection
-from cryosphere_nb.particles import star_blocks
+from cryosphere_nb.relion import star_blocks
 from cryosphere_nb.viewers import save_page, scene, viewer_script
 
 root = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root))
 from cryosphere_nb.analysis import recovered_coordinate
-from cryosphere_nb.particles import read_particles
+from cryosphere_nb.formats import read_particles
 from cryosphere_nb.plotting import principal_frame
 from cryosphere_nb.synthetic import hinge_movie, simulate, two_body
 from cryosphere_nb.train import Run

@@ -25,7 +25,9 @@ from cryosphere_nb.preparation import PrepareConfig, prepare
 from cryosphere_nb.relion import write_star
 from cryosphere_nb.structure import Structure, load_structure, save_structure, standard_residue, structure_from_beads
 from cryosphere_nb.synthetic import read_truth, simulate, write_simulation
-from cryosphere_nb.train import fit, make_config, make_model, model_offset, moved
+from cryosphere_nb.building import make_model
+from cryosphere_nb.settings import make_config, model_offset, moved
+from cryosphere_nb.train import fit
 
 from measure import memory, peak_mb, read_job, time_calls, version, write_result
 

@@ -29,7 +29,9 @@ from cryosphere_nb.learner import TrainState
 from cryosphere_nb.star import make_block, word_array, write_star_text
 from cryosphere_nb.structure import structure_from_beads
 from cryosphere_nb.synthetic import two_body
-from cryosphere_nb.train import FitConfig, Run, make_model
+from cryosphere_nb.building import make_model
+from cryosphere_nb.settings import FitConfig
+from cryosphere_nb.train import Run
 from cryosphere_nb.viewers import page_json, save_page
 
 ARGUMENTS = ("--no-sandbox --disable-gpu --disable-background-networking --use-gl=angle "

@@ -18,7 +18,9 @@ from cryosphere_nb.core import write_json
 from cryosphere_nb.learner import Subset
 from cryosphere_nb.preparation import PrepareConfig, prepare
 from cryosphere_nb.synthetic import simulate
-from cryosphere_nb.train import make_config, make_learner, make_model, prepare_model
+from cryosphere_nb.building import make_model, prepare_model
+from cryosphere_nb.settings import make_config
+from cryosphere_nb.train import make_learner
 
 from drive_ours import globule
 from recovery import RESULTS, facts, setting

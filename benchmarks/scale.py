@@ -24,7 +24,10 @@ from cryosphere_nb.relion import write_star
 from cryosphere_nb.stacks import Stack
 from cryosphere_nb.learner import Subset, split_rows
 from cryosphere_nb.plan import LOOK, first, plan
-from cryosphere_nb.train import infer, make_config, make_learner, make_model, n_rows, prepare_model, settle
+from cryosphere_nb.building import make_model, prepare_model
+from cryosphere_nb.inference import infer
+from cryosphere_nb.settings import make_config, settle
+from cryosphere_nb.train import make_learner, n_rows
 
 from drive_ours import globule
 from measure import peak_mb

@@ -28,7 +28,7 @@ from cryosphere_nb.learner import Callback, TrainState, stop_on_interrupt
 from cryosphere_nb.measures import agreement, annotated
 from cryosphere_nb.metrics import coordinate_rmsd, hinge_positions, pearson, principal_motions
 from cryosphere_nb.missed import missed_motion
-from cryosphere_nb.train import chain_misfit
+from cryosphere_nb.inference import chain_misfit
 
 PUBLISHED = dict(adenylate_kinase={"CORE": "4AKE:1-29,60-121,160-214", "NMP": "4AKE:30-59", "LID": "4AKE:122-159"})
 

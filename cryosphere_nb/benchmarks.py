@@ -6,7 +6,7 @@
 __all__ = ['CORE', 'ARM', 'ARM_START', 'ARM_PIVOT', 'COMPLEX', 'COMPLEX_STARTS', 'STACKS', 'OPTICS', 'METHODS', 'assemble',
            'swinging_arm', 'adenylate_kinase', 'bent', 'Recipe', 'BenchmarkStack', 'render_stack', 'make_stack',
            'parseval_weights', 'frame_log_likelihood', 'frame_posterior', 'interval_coverage', 'typical_difference',
-           'mark', 'oracle', 'method_settings', 'posterior_coverage', 'benchmark']
+           'mark', 'oracle', 'method_settings', 'train_fully', 'posterior_coverage', 'benchmark']
 
 # %% ../nbs/90_benchmarks.ipynb #0bc7fe70
 import math, tempfile, time, warnings
@@ -360,6 +360,16 @@ def method_settings(method) -> tuple[str, dict]: # name for tables, settings of 
         raise InputError("benchmark, method", repr(method), "settings of `fit`, or one of " + ", ".join(METHODS))
     return method, dict(METHODS[method])
 
+def train_fully(particles:Particles, # to train on
+                structure:Structure, # the model
+                out, # run folder
+                **settings, # of `fit`
+               ) -> Run:
+    "`fit`; but a training that was stopped before its end is a `KeyboardInterrupt`, for half of one is not measured."
+    run = fit(particles, structure, out=out, progress=False, **settings)
+    if run.state.interrupted: raise KeyboardInterrupt("The training was stopped: there is nothing to measure.")
+    return run
+
 def posterior_coverage(run:Run, # trained
                        stack:BenchmarkStack, # it was trained on
                        n:int=1000, # images to look at
@@ -380,7 +390,7 @@ def benchmark(method, # name in `METHODS`, or a dict of settings of `fit`
     chosen = STACKS[stack.name].settings | chosen | settings
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        run = fit(stack.particles, stack.nominal, out=Path(folder)/"run", progress=False, **chosen)
+        run = train_fully(stack.particles, stack.nominal, Path(folder)/"run", **chosen)
         recovered = run.coordinates()
         minutes = (time.perf_counter() - started)/60
         rows = [_mark_run(run, stack, "trained on", recovered)] + (

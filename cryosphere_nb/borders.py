@@ -136,6 +136,7 @@ def worth_of_motions(model:CryoSphere,
         out[:, 0] += _moments(moved - nominal)
     return out
 
+# %% ../nbs/32_borders.ipynb #159bf338
 def is_worth(sums:Tensor, # (3, K) images, sum and sum of squares of a gain
              n_images:int, # N, of the data set
             ) -> Tensor: # (K,) bool

@@ -20,7 +20,7 @@ from .learner import Subset, load_model, progress_bar
 from .likelihood import NoiseModel, mask_share
 from .losses import elastic_pairs
 from .model import CryoSphere
-from .particles import PrepareConfig, PreparedImages, soft_disc, soft_step
+from .preparation import PrepareConfig, PreparedImages, soft_disc, soft_step
 from .posterior import search_model
 from .run_folder import read_tensors
 from .segmentation import Segmentation, snap_borders

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from .core import InputError, frequency_axes, generator
 from .maps import FSC, Map, fft3c, read_map, shell_sums3, structure_map
-from .particles import Particles, load_numbers, read_cryodrgn
+from .cryodrgn import load_numbers, read_cryodrgn
+from .particles import Particles
 from .train import used_rows
 from .plotting import finish_figure
 

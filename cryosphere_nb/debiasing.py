@@ -27,9 +27,13 @@ from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
 from .maps import (FSC, Backprojection, Map, column_counts, fft3c, fsc, gaussian_map, ifft3c,
     particle_halves, of_shells, shell_means3, shell_sums3)
-from .particles import Particles, PrepareConfig, PreparedImages, prepare, read_particles, soft_step
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PrepareConfig, PreparedImages, prepare, soft_step
 from .structure import Structure
-from .train import Inference, Run, data_facts, moved, read_run
+from .run_folder import data_facts
+from .settings import moved, read_run
+from .train import Inference, Run
 from .plotting import (draw_chain, drawn_bonds, finish_figure, first_residues, label_array, residue_colors,
     residue_ticks, thin_frames)
 from .viewers import View

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEAST', 'MotionNet', 'segment_pivots', 'deform', 'beyond', 'kept', 'mixed', 'components', 'cross', 'turn',
            'top_segments', 'take_segment', 'angular_velocity', 'bead_velocity', 'motion_tangents', 'Decoder',
-           'joint_gaps', 'ResidueDecoder', 'DecoderSettings']
+           'joint_gaps', 'ResidueDecoder', 'DecoderSettings', 'bent_rods', 'HingeDecoder']
 
 # %% ../nbs/13_decoder.ipynb #14154622
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .core import InputError, Settings
-from .geometry import quaternion_to_rotvec, rodrigues_coefficients
+from .geometry import quaternion_to_rotvec, rodrigues_coefficients, rotate
 
 # %% ../nbs/13_decoder.ipynb #412a2305
 class MotionNet(nn.Module):
@@ -285,3 +285,43 @@ class DecoderSettings(Settings):
         self.need_widths("decoder_hidden")
         self.one_of("decoder", ("segments", "residue"))
         self.one_of("pivots", ("centroid", "origin"))
+
+# %% ../nbs/13_decoder.ipynb #b2c2ea06
+def bent_rods(n:int=60, # R, beads
+              joint:int=30, # bead at the origin, where the second rod begins
+              rise:float=2.2, # Å along the rod from one bead to the next
+             ) -> Tensor: # (R, 3) Å
+    "Two straight rods end to end, along x; their beads wind about the axis, 5 Å from it."
+    i = torch.arange(float(n))
+    return torch.stack([rise*(i - joint), 5*torch.sin(i*0.8), 5*torch.cos(i*0.8)], -1)
+
+class HingeDecoder(nn.Module):
+    "A decoder whose only motion is known: the second part of a chain turns about z; takes the place of `Decoder`."
+    def __init__(self,
+                 beads:Tensor, # (R, 3) nominal bead positions, Å
+                 joint:int=30, # first residue of the part that turns
+                 turn:float=0.6, # rad per unit of the latent
+                 pivot:Tensor|None=None): # (3,) Å; the origin by default
+        super().__init__()
+        self.register_buffer("beads", beads.clone())
+        self.register_buffer("pivot", torch.zeros(3) if pivot is None else pivot.clone())
+        self.register_buffer("axis", turn*torch.tensor([0., 0, 1]))
+        self.joint, self.n_latent = joint, 1
+
+    def turned(self, z:Tensor) -> Tensor: # (B, 1) -> (B, R - joint, 3) Å
+        "The second part, about the pivot."
+        return rotate(self.beads[self.joint:] - self.pivot, z[..., None, :]*self.axis)
+
+    def forward(self, z:Tensor, # (B, 1)
+                G:Tensor|None=None, # ignored
+               ) -> Tensor: # (B, R, 3) Å
+        "Structures at `z`."
+        return torch.cat([self.beads[:self.joint].expand(len(z), -1, -1), self.pivot + self.turned(z)], 1)
+
+    def tangents(self, z:Tensor, # (B, 1)
+                 G:Tensor|None=None, # ignored
+                ) -> tuple[Tensor, Tensor]: # beads (B, R, 3) in Å, velocity (B, 1, R, 3) in Å per unit of z
+        "Structures at `z` and the velocity of every bead."
+        x, turned = self(z), self.turned(z)
+        velocity = torch.linalg.cross(self.axis.expand_as(turned), turned)
+        return x, torch.cat([torch.zeros_like(x[:, :self.joint]), velocity], 1)[:, None]

@@ -23,7 +23,7 @@ from .decoder import deform, segment_pivots
 from .geometry import apply_rigid, rmsd, rotate
 from .maps import (Map, column_counts, crop3, fft3c, frequency_radius3, gaussian_map, gridding, ifft3c,
     low_pass, of_shells, read_map, shell_means3)
-from .particles import soft_step
+from .preparation import soft_step
 from .structure import Structure
 from .synthetic import scatterers
 from .plotting import finish_figure, residue_ticks

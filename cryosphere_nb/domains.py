@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ONE', 'TWO', 'NOISE', 'LEAST_A', 'LEAST_RESIDUES', 'SLACK', 'GRADUAL', 'LEAST_TURN', 'image_pairs', 'body_sums',
-           'rigid_misfit', 'structures_of', 'relative_motion', 'Merging', 'by_size', 'misfit_of', 'merge_tree',
-           'merge_segments', 'plot_merging', 'following', 'refine_borders', 'residue_ranges', 'Domains',
-           'without_islands', 'border_sharpness', 'find_domains']
+           'rigid_misfit', 'structures_of', 'relative_motion', 'misfit_of', 'Merging', 'by_size', 'merge_tree',
+           'merge_segments', 'plot_merging', 'following', 'refine_borders', 'border_sharpness', 'residue_ranges',
+           'Domains', 'without_islands', 'find_domains']
 
 # %% ../nbs/30_domains.ipynb #31c844fb
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from .metrics import hinge_positions
 from .structure import Structure
 from .plotting import finish_figure, label_array, label_ranges, residue_colors, residue_ticks
 
-# %% ../nbs/30_domains.ipynb #816f1537
+# %% ../nbs/30_domains.ipynb #2d3820b8
 def image_pairs(n:int, # images
                 most:int=300, # pairs at most
                 seed:int=0,
@@ -35,6 +35,7 @@ def image_pairs(n:int, # images
     i, step = torch.randint(n, (most,), generator=gen), torch.randint(1, n, (most,), generator=gen)
     return i, (i + step) % n
 
+# %% ../nbs/30_domains.ipynb #bf8ce31b
 def body_sums(x:Tensor, # (P, R, 3) images i, Å
               y:Tensor, # (P, R, 3) images j, Å
               body:Tensor, # (R,) body of each residue, from 0
@@ -53,6 +54,7 @@ def rigid_misfit(sums:Tensor, # (..., P, 17)
     return ((square - ((x*x + y*y).sum(-1, keepdim=True))/n)[..., 0]
             - 2*(s[..., 0] + s[..., 1] + turn*s[..., 2])).clamp(min=0).mean(-1)
 
+# %% ../nbs/30_domains.ipynb #c24bdc8c
 def _relative(sums, own, a, b):
     "d of the bodies a and b (K,), with their misfits known."
     E = torch.cat([rigid_misfit(sums[i] + sums[j]) for i, j in zip(a.split(64), b.split(64))])
@@ -89,12 +91,21 @@ def _all_relative(sums, own, names, kind):
     if M > 1: d[a, b] = d[b, a] = _relative(sums, own, a, b)
     return pd.DataFrame(d.numpy(), index=pd.Index(names, name=kind), columns=names)
 
-# %% ../nbs/30_domains.ipynb #f7b5d3d0
+# %% ../nbs/30_domains.ipynb #bbba1469
 ONE, TWO = 1.5, 3. # ratios up to which two bodies are one in any case, and from which on they are two
 NOISE = 0.75 # ratios below this are not told apart
 # Å, as which motion within bodies counts at least; a smaller body is no domain by itself
 LEAST_A, LEAST_RESIDUES = 0.4, 10
 
+def misfit_of(source, # structures, or a run
+              given:float|None, # m, Å; None: what a run says, 0 for structures
+             ) -> float:
+    "By how much structures are wrong within segments, Å."
+    m = getattr(source, "misfit_a", 0.) if given is None else given
+    if not 0 <= m < torch.inf: raise InputError("misfit_a", m, "a length in Å, 0 or more")
+    return m
+
+# %% ../nbs/30_domains.ipynb #70cf3d3c
 @dataclass(frozen=True)
 class Merging:
     "How segments join, step by step."
@@ -138,14 +149,7 @@ def by_size(labels:Tensor, # (R,)
     order = sorted(range(len(names)), key=lambda k: (-int(count[k]), int(start[k])))
     return torch.tensor(order).argsort()[inverse]
 
-def misfit_of(source, # structures, or a run
-              given:float|None, # m, Å; None: what a run says, 0 for structures
-             ) -> float:
-    "By how much structures are wrong within segments, Å."
-    m = getattr(source, "misfit_a", 0.) if given is None else given
-    if not 0 <= m < torch.inf: raise InputError("misfit_a", m, "a length in Å, 0 or more")
-    return m
-
+# %% ../nbs/30_domains.ipynb #f7b5d3d0
 def merge_tree(source, # (N, R, 3) structures, Å; or a run
                labels:Tensor|None=None, # (R,) segments; a run has its own
                pairs:int=300, # of images
@@ -252,11 +256,52 @@ def refine_borders(source, # (N, R, 3) structures, Å; or a run
         domains = new
     return domains
 
-# %% ../nbs/30_domains.ipynb #5c8c0d54
+# %% ../nbs/30_domains.ipynb #df911764
 SLACK = 0.1 # by which the motion within two domains may rise before a border is in the wrong place
 GRADUAL = 2/3 # share of a turn that happens next to a border, below which the motion is a bend rather than a hinge
 LEAST_TURN = 2. # degrees, as which the turn of two domains must count at least for this to be asked
 
+def _open_borders(squares, labels, base, chain): # (D, R) Å², (R,), (D,) Å², (R,)
+    "For each border within a chain: index, and first and last index where it may be."
+    labels, chain, out = labels.tolist(), list(chain), []
+    edges = [0, *(r for r in range(1, len(labels)) if labels[r] != labels[r - 1] or chain[r] != chain[r - 1]),
+             len(labels)]
+    for before, at, after in zip(edges, edges[1:], edges[2:]):
+        a, b = labels[at - 1], labels[at]
+        if a == b or chain[at - 1] != chain[at]: continue
+        dear = ((1 + SLACK)**2 - 1)*float(base[a] + base[b])
+        left, right = ((squares[b] - squares[a])[before + 1:at].flip(0).cumsum(0),
+                       (squares[a] - squares[b])[at:after - 1].cumsum(0))
+        run = lambda cost: int((cost < dear).long().cumprod(0).sum())
+        out.append((at, at - run(left), at + run(right)))
+    return out
+
+def _angle(A, B): # (P, 3, 3) turns of two bodies
+    "By how much they turn against each other, degrees, root mean square over pairs."
+    return float(roma.rotmat_geodesic_distance(A, B).rad2deg().square().mean().sqrt())
+
+# %% ../nbs/30_domains.ipynb #8a55c231
+def border_sharpness(coords:Tensor, # (N, R, 3), Å
+                     domains:Tensor, # (R,)
+                     at:int, # residue at which a new domain begins
+                     pairs:int=300, # of images
+) -> float: # about 1 for a hinge, 1/3 for an even bend; NaN if the outer halves turn by less than `LEAST_TURN`
+    """Of the turn of two domains against each other: that of the halves next to the border, over that of the other
+    halves."""
+    x, y = (coords[i] for i in image_pairs(len(coords), pairs))
+    middle = coords.mean(0)
+    away, halves = (middle - middle[at - 1:at + 1].mean(0)).norm(dim=-1), []
+    for m in domains[at - 1], domains[at]:
+        own = domains == m
+        near = own & (away <= away[own].median())
+        halves.append((near, own & ~near))
+    (near_a, far_a), (near_b, far_b) = halves
+    if min(int(h.sum()) for pair in halves for h in pair) < 3: return float("nan") # no half to turn
+    turn = lambda own: superpose(x[:, own], y[:, own])[0]
+    ends = _angle(turn(far_a), turn(far_b))
+    return _angle(turn(near_a), turn(near_b))/ends if ends >= LEAST_TURN else float("nan")
+
+# %% ../nbs/30_domains.ipynb #5c8c0d54
 def residue_ranges(structure:Structure,
                    rows, # (R,) mask, or indices
                   ) -> str: # "A:1-29,60-121 B:5-80"
@@ -332,45 +377,6 @@ def without_islands(labels:Tensor, # (R,) domains
                 labels[a:b] = labels[max(beside, key=lambda r: r[1] - r[0])[0]]
                 break
         else: return by_size(labels)
-
-def _open_borders(squares, labels, base, chain): # (D, R) Å², (R,), (D,) Å², (R,)
-    "For each border within a chain: index, and first and last index where it may be."
-    labels, chain, out = labels.tolist(), list(chain), []
-    edges = [0, *(r for r in range(1, len(labels)) if labels[r] != labels[r - 1] or chain[r] != chain[r - 1]),
-             len(labels)]
-    for before, at, after in zip(edges, edges[1:], edges[2:]):
-        a, b = labels[at - 1], labels[at]
-        if a == b or chain[at - 1] != chain[at]: continue
-        dear = ((1 + SLACK)**2 - 1)*float(base[a] + base[b])
-        left, right = ((squares[b] - squares[a])[before + 1:at].flip(0).cumsum(0),
-                       (squares[a] - squares[b])[at:after - 1].cumsum(0))
-        run = lambda cost: int((cost < dear).long().cumprod(0).sum())
-        out.append((at, at - run(left), at + run(right)))
-    return out
-
-def _angle(A, B): # (P, 3, 3) turns of two bodies
-    "By how much they turn against each other, degrees, root mean square over pairs."
-    return float(roma.rotmat_geodesic_distance(A, B).rad2deg().square().mean().sqrt())
-
-def border_sharpness(coords:Tensor, # (N, R, 3), Å
-                     domains:Tensor, # (R,)
-                     at:int, # residue at which a new domain begins
-                     pairs:int=300, # of images
-) -> float: # about 1 for a hinge, 1/3 for an even bend; NaN if the outer halves turn by less than `LEAST_TURN`
-    """Of the turn of two domains against each other: that of the halves next to the border, over that of the other
-    halves."""
-    x, y = (coords[i] for i in image_pairs(len(coords), pairs))
-    middle = coords.mean(0)
-    away, halves = (middle - middle[at - 1:at + 1].mean(0)).norm(dim=-1), []
-    for m in domains[at - 1], domains[at]:
-        own = domains == m
-        near = own & (away <= away[own].median())
-        halves.append((near, own & ~near))
-    (near_a, far_a), (near_b, far_b) = halves
-    if min(int(h.sum()) for pair in halves for h in pair) < 3: return float("nan") # no half to turn
-    turn = lambda own: superpose(x[:, own], y[:, own])[0]
-    ends = _angle(turn(far_a), turn(far_b))
-    return _angle(turn(near_a), turn(near_b))/ends if ends >= LEAST_TURN else float("nan")
 
 def find_domains(source, # (N, R, 3) structures, Å; or a run
                  labels:Tensor|None=None, # (R,) segments; a run has its own

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['TRAJECTORIES', 'ImagePath', 'typical', 'neighbour_graph', 'path_between', 'Clusters', 'cluster_images',
-           'image_frames', 'topology_path', 'write_structures', 'residue_fluctuation', 'residue_shift', 'residue_specs',
-           'chimerax_file', 'chimerax_script', 'split_star', 'write_ensemble']
+           'plot_clusters', 'image_frames', 'topology_path', 'write_structures', 'residue_fluctuation', 'residue_shift',
+           'residue_specs', 'chimerax_file', 'chimerax_script', 'split_star', 'ensemble_files', 'flat_files',
+           'write_ensemble']
 
 # %% ../nbs/43_ensembles.ipynb #2e2ffd92
 import re, tempfile, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
@@ -26,7 +29,7 @@ from .stacks import refuse_overwrite
 from .star import write_star_text
 from .structure import Structure, save_structure
 from .train import used_rows
-from .plotting import GREY, label_ranges, segment_colors, thin_frames
+from .plotting import finish_figure, GREY, label_ranges, segment_colors, thin_frames
 
 # %% ../nbs/43_ensembles.ipynb #90b9f5a1
 @dataclass(frozen=True)
@@ -143,6 +146,30 @@ def cluster_images(latents:Tensor, # (N, L); rows of skipped images are NaN
     labels = torch.full((len(points),), -1)
     labels[used] = order.argsort()[found]
     return Clusters(labels, torch.tensor([typical(points, (labels == c).nonzero().flatten()) for c in range(k)]))
+
+# %% ../nbs/43_ensembles.ipynb #56e97ee6
+def plot_clusters(clusters:Clusters, # as from `cluster_images`
+                  maps:dict, # name -> ((N, 2) places of the images, (name of x, name of y)), as of a `Landscape`
+                  walks:dict|None=None, # name -> `Traversal`, drawn as lines
+                 ) -> Figure:
+    "Maps of the images, each cluster in its colour, its number at its typical image."
+    fig, panels = plt.subplots(1, len(maps), figsize=(4.4*len(maps), 3.6), dpi=70, layout="constrained", squeeze=False)
+    palette = plt.colormaps["tab10" if len(clusters) <= 10 else "tab20"] # as in the explorer
+    colors = np.array([*(to_hex(palette(c % 20)) for c in range(len(clusters))), GREY])
+    size = float(np.clip(9 - 0.75*np.log(len(clusters.labels) + 1), 0.8, 4.5))**2
+    for ax, (name, (xy, axes)) in zip(panels[0], maps.items()):
+        xy = np.asarray(xy)
+        ax.scatter(*xy.T, c=colors[clusters.labels.numpy()], s=size, lw=0, alpha=.6, rasterized=True)
+        for k, (called, walk) in enumerate((walks or {}).items()):
+            ax.plot(*xy[walk.images.numpy()].T, "k" + ("-", "--", ":")[k % 3], lw=1, label=called)
+        for c, image in enumerate(clusters.images.tolist()):
+            ax.annotate(str(c), xy[image], ha="center", va="center", fontsize=9, weight="bold",
+                        bbox=dict(boxstyle="circle,pad=0.15", fc="w", ec=colors[c], lw=1.5))
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel(axes[0])
+        ax.set_ylabel(axes[1])
+    if walks: panels[0, 0].legend(fontsize=8, frameon=False)
+    return finish_figure(fig)
 
 # %% ../nbs/43_ensembles.ipynb #933de502
 TRAJECTORIES = (".xtc", ".dcd")
@@ -291,28 +318,31 @@ def _color_lines(structure, labels, models):
 
 def chimerax_script(structure:Structure, # nominal model
                     labels:Tensor, # (R,) segments, or domains
-                    walk=None, # name of a multi-model file to morph along
-                    n_walk:int=0, # its frames
+                    walks:dict|None=None, # name of a multi-model file -> its frames; the first is morphed along
                     states=None, # name of a multi-model file of states
                     weights=(), # population of each state
-                    map=None, # name of a map to show around them
+                    map=None, # name of a map to show around them; hidden if there are volumes
+                    volumes=(), # names of maps to play one after another
                     frames:int=20, # of the morph, between two structures
                    ) -> str: # text of a .cxc file
     "A ChimeraX script that shows an ensemble."
-    names = {what: chimerax_file(name)
-             for what, name in dict(walk=walk, states=states, map=map).items() if name is not None}
-    if not names: raise InputError("chimerax_script", "no file to show", "walk, states or map")
-    number = {what: k for k, what in enumerate(names, 1)}
+    walks = dict(walks or {})
+    opened = [*walks, *([states] if states is not None else []), *([map] if map is not None else [])]
+    if not opened and not volumes:
+        raise InputError("chimerax_script", "no file to show", "walks, states, map or volumes")
+    number = {str(name): k for k, name in enumerate(opened, 1)}
     lines = ["# ChimeraX script, for an empty session", "set bgColor white",
-             *(f"open {name}" for name in names.values())]
-    lines += _color_lines(structure, labels, [f"#{number[what]}" for what in ("walk", "states") if what in number])
-    lines += ["hide atoms", "cartoon", "lighting soft"]
-    if "states" in number:
-        lines += [f"# #{number['states']}.{c}: {w:.1%} of the images" for c, w in enumerate(weights, 1)]
-        if "walk" in number: lines += [f"hide #{number['states']} models"]
-    if "walk" in number and n_walk > 1:
-        lines += [f"morph #{number['walk']}.1-{n_walk} same true frames {frames}"]
-    if "map" in number: lines += [f"transparency #{number['map']} 70"]
+             *(f"open {chimerax_file(name)}" for name in opened)]
+    if volumes: lines.append(f"open {' '.join(chimerax_file(v) for v in volumes)} vseries true")
+    models = [f"#{number[str(name)]}" for name in [*walks, *([states] if states is not None else [])]]
+    lines += _color_lines(structure, labels, models) + ["hide atoms", "cartoon", "lighting soft"]
+    if states is not None:
+        lines += [f'rename {models[-1]}.{c + 1} "cluster {c}, {w:.1%} of the images"' for c, w in enumerate(weights)]
+    lines += [f"hide {model} models" for model in models[1:]]
+    if walks and (n := next(iter(walks.values()))) > 1: lines.append(f"morph #1.1-{n} same true frames {frames}")
+    if map is not None:
+        lines += [f"transparency #{number[str(map)]} 70"] + [f"hide #{number[str(map)]} models"]*bool(volumes)
+    if volumes: lines.append(f"transparency #{len(opened) + 1} 50")
     return "\n".join([*lines, "view", ""])
 
 # %% ../nbs/43_ensembles.ipynb #a58cdbb4
@@ -333,60 +363,80 @@ def split_star(path, # star file
     return list(files)
 
 # %% ../nbs/43_ensembles.ipynb #8ee9cb1f
+def ensemble_files(folder, # where to
+                   structure:Structure, # nominal model
+                   n_clusters:int,
+                   walks=("walk",), # their names
+                   trajectory:str|None=None, # "xtc", "dcd", or None for none
+                   moving:str="walk", # what the trajectory is called
+                  ) -> dict: # what -> path, or list of paths
+    "What `write_ensemble` writes, and where."
+    folder, named = Path(folder), lambda end: [folder/f"cluster_{c:02d}.{end}" for c in range(n_clusters)]
+    files = dict(states=folder/"ensemble.cif", table=folder/"ensemble.csv", clusters=named("cif"),
+                 stars=named("star"), walks=[folder/f"{name}.cif" for name in walks],
+                 walk_tables=[folder/f"{name}.csv" for name in walks], script=folder/"ensemble.cxc")
+    if trajectory:
+        files["trajectory"] = folder/f"{moving}.{trajectory}"
+        files["topology"] = topology_path(files["trajectory"], structure)
+    return files
+
+def flat_files(files:dict, # what -> path, or list of paths
+              ) -> list: # paths
+    "All paths of a dictionary of files."
+    return [f for v in files.values() for f in (v if isinstance(v, list) else [v])]
+
 def write_ensemble(run, # finished run
                    folder, # where to
                    n_clusters:int=5,
-                   walk:Traversal|None=None, # as from `traverse` or `path_between`; along the first axis if None
+                   # as from `traverse` or `path_between`, or a dict name -> walk; along the first axis if None
+                   walk:Traversal|dict|None=None,
                    clusters:Clusters|None=None, # as from `cluster_images`; k-means of the latents if None
                    trajectory:str|None="xtc", # "xtc", "dcd", or None for none
                    images=None, # (n,) write these images as the trajectory, not the walk
                    star=None, # star file of the particles, rows as in the run; the run folder's if None
                    map=None, # a map for the ChimeraX script
+                   volumes=(), # more maps for it, to be played one after another
                    overwrite:bool=False, # replace existing files?
                   ) -> dict: # what -> path, or list of paths
-    "Write clusters, a walk, their particles and a ChimeraX script into a folder."
+    "Write clusters, walks, their particles and a ChimeraX script into a folder."
     if trajectory not in (None, "xtc", "dcd"):
         raise InputError("write_ensemble, trajectory", repr(trajectory), "'xtc', 'dcd' or None")
     folder, s = Path(folder), run.nominal
     clusters = cluster_images(run.latents, n_clusters) if clusters is None else clusters
-    walk = traverse(run.latents) if walk is None else walk
+    walks = walk if isinstance(walk, dict) else dict(walk=traverse(run.latents) if walk is None else walk)
     star = run.folder/"particles.star" if star is None else Path(star)
-    K, named = len(clusters), lambda end: [folder/f"cluster_{c:02d}.{end}" for c in range(1, len(clusters) + 1)]
-    files = dict(states=folder/"ensemble.cif", table=folder/"ensemble.csv",
-                 clusters=named("cif"), stars=named("star"),
-                 walk=folder/"walk.cif", walk_table=folder/"walk.csv", script=folder/"ensemble.cxc")
-    if trajectory:
-        files["trajectory"] = folder/f"{'walk' if images is None else 'images'}.{trajectory}"
-        files["topology"] = topology_path(files["trajectory"], s)
-    every = [f for v in files.values() for f in (v if isinstance(v, list) else [v])]
+    first, K = next(iter(walks)), len(clusters)
+    files = ensemble_files(folder, s, K, walks, trajectory, first if images is None else "images")
+    every = flat_files(files)
     _distinct(every, "write_ensemble")
     for file in every:
         refuse_overwrite(file, overwrite, [star, map])
         check_output(run, file, overwrite)
     if images is not None: _check_images(run, images)
     bodies = run.domains.labels if run.domains else run.segments
-    script = chimerax_script(s, bodies, files["walk"].name, len(walk),
+    script = chimerax_script(s, bodies, {f.name: len(w) for f, w in zip(files["walks"], walks.values())},
                              files["states"].name, clusters.weights.tolist(),
-                             None if map is None else Path(map).absolute())
+                             None if map is None else Path(map).name if Path(map).parent == folder
+                             else Path(map).absolute(), [Path(v).name for v in volumes])
     if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every):
         warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
-    decoded = lambda: (run.decode_atoms(z) for z in walk.latents.split(16))
+    decoded = lambda w: (run.decode_atoms(z) for z in w.latents.split(16))
     split_star(star, {file: clusters.rows(c) for c, file in enumerate(files["stars"])}, overwrite)
     atoms = run.decode_atoms(run.latents[clusters.images])
     save_structure(s, files["states"], atoms, residue_fluctuation(run), overwrite)
     for c, file in enumerate(files["clusters"]):
         save_structure(s, file, atoms[c], residue_fluctuation(run, clusters.rows(c)), overwrite)
-    write_structures(s, decoded(), files["walk"], overwrite=overwrite)
+    for w, file, table in zip(walks.values(), files["walks"], files["walk_tables"]):
+        write_structures(s, decoded(w), file, overwrite=overwrite)
+        write_csv(table, pd.DataFrame(dict(model=range(1, len(w) + 1), image=w.images, position=w.position,
+                                           images=w.count)), float_format="%.6g")
     if trajectory:
-        write_structures(s, decoded() if images is None else image_frames(run, images), files["trajectory"],
-                         overwrite=overwrite)
-    mean_correlation = [float(run.correlations[clusters.rows(c)].mean()) for c in range(K)]
+        write_structures(s, decoded(walks[first]) if images is None else image_frames(run, images),
+                         files["trajectory"], overwrite=overwrite)
     rmsd = (atoms[:, s.bead_atom] - s.beads).square().sum(-1).mean(-1).sqrt()
-    tables = dict(
-        table=pd.DataFrame(dict(model=range(1, K + 1), image=clusters.images, images=clusters.count,
-                                weight=clusters.weights, correlation=mean_correlation, rmsd_a=rmsd)),
-        walk_table=pd.DataFrame(dict(model=range(1, len(walk) + 1), image=walk.images,
-                                     position=walk.position, images=walk.count)))
-    for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
+    write_csv(files["table"], pd.DataFrame(dict(
+        cluster=range(K), model=range(1, K + 1), image=clusters.images, images=clusters.count,
+        weight=clusters.weights, correlation=[float(run.correlations[clusters.rows(c)].mean()) for c in range(K)],
+        rmsd_a=rmsd)), float_format="%.6g")
     with write_atomic(files["script"]) as tmp: tmp.write_text(script, encoding="utf-8")
     return files

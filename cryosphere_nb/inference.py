@@ -18,7 +18,7 @@ from .decoder import Decoder, joint_gaps
 from .learner import Engine, progress_bar
 from .losses import correlation_loss
 from .model import CryoSphere
-from .particles import PreparedImages
+from .preparation import PreparedImages
 from .posterior import Posterior, draw_candidates, infer_posterior, mean_structures
 from .settings import FitConfig
 from .structure import Structure

@@ -66,6 +66,7 @@ class TrainState:
     final_weights:dict = field(default_factory=dict) # the same at the end of their schedules
     lr:float = 0. # of the networks, last batch
     all_frequencies:bool = True # did the last batch see them?
+    resolution_a:float = 0. # what `CoarseToFine` let the last batch see, Å; 0 without it
     sums:dict = field(default_factory=dict) # of each term, over the images of the current epoch
     epoch_started:float = 0. # `elapsed` when it began
     held_out:dict = field(default_factory=dict) # means over the held-out images after the last epoch
@@ -314,6 +315,7 @@ class CoarseToFine(Callback):
         noise, done = learner.model.noise, learner.state.progress/self.until if self.until else 1.
         cutoff = math.inf if done >= 1 else self.first*(max(noise.D/2/self.first, 1.))**done
         learner.told["detail"] = Detail(self._coarse(learner, cutoff), cutoff)
+        learner.state.resolution_a = self.box_a/min(cutoff, noise.D/2)
 
     # the box, and beads per merged bead, at this cutoff, whose edge is 3 cycles soft
     def _coarse(self, learner, cutoff):
@@ -493,7 +495,7 @@ class HeldOut(Callback):
     def _weigh(self, s):
         # the weight beside a correlation changes with the schedule and with what is explained: all epochs are compared
         # under the one it ends with
-        if "correlation" not in s.held_out: return
+        if "loss" in s.held_out: return
         weight = (s.final_weights or s.weights)["kl"]
         loss = lambda h: h["correlation"] + weight*h["kl"]
         s.held_out["loss"] = loss(s.held_out)
@@ -505,8 +507,8 @@ class HeldOut(Callback):
     def _terms(self, model, batch, noise, weights, sampler):
         p = model.predict(batch, noise.to(batch.images.device), sampler=sampler)
         kl, terms = p.drawn.information if p.drawn else kl_standard_normal(p.mean, p.std), model.terms(batch, p)
-        if weights["likelihood"]: return dict(loss=terms["likelihood"]() + kl, kl=kl)
-        return dict(correlation=terms["correlation"](), kl=kl)
+        seen = dict(correlation=terms["correlation"](), kl=kl)
+        return seen | dict(loss=terms["likelihood"]() + kl) if weights["likelihood"] else seen
 
 def training_report(history:list, # of `TrainState`
                     best_epoch:int, # chosen by held-out images, 0 for none
@@ -546,6 +548,7 @@ class Recorder(Callback):
         means = {name: v/images for name, v in sums.items()}
         apart = {"held_out": s.held_out["loss"], "held_out_kl": s.held_out["kl"]} if s.held_out else {}
         if "correlation" in s.held_out: apart["held_out_correlation"] = -s.held_out["correlation"]
+        if s.resolution_a: apart["resolution_a"] = s.resolution_a
         s.history.append(dict(epoch=s.epoch, step=s.step, minutes=s.elapsed/60, seconds=s.elapsed - s.epoch_started,
                               correlation=-means.pop("correlation"), **means, **apart,
                               kl_weight=s.weights.get("kl", 0.), candidates=s.candidates or 0, lr=s.lr))

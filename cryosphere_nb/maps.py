@@ -22,8 +22,9 @@ from tqdm.auto import tqdm
 
 from .core import InputError, fft2c, frequency_axes, generator, pixel_axis, shift_phase, write_atomic
 from .image import bspline_weights, ctf_half_plane, oversampling, window
-from cryosphere_nb.particles import (Particles, bad_images, image_label, pixel_dtype, read_header, refuse_overwrite,
-    soft_step)
+from .particles import Particles, image_label
+from .preparation import bad_images, soft_step
+from .stacks import pixel_dtype, read_header, refuse_overwrite
 from .structure import Structure
 from .synthetic import scatterers
 from .plotting import finish_figure

@@ -18,7 +18,7 @@ from .debiasing import check_particles, prepared
 from .geometry import rigid_modes
 from .measures import select
 from .model import Coarse, CryoSphere, coarse_box
-from .particles import PreparedImages
+from .preparation import PreparedImages
 from .posterior import ImagePosterior
 from .train import Run, used_rows
 from .plotting import finish_figure

@@ -19,7 +19,8 @@ from .core import (InputError, fft2c, fourier_dot, frequency_axes, generator, ha
 from .geometry import random_rotations
 from .image import ctf_half_plane, render
 from .model import merge
-from .particles import Particles, PrepareConfig, prepare, soft_step
+from .particles import Particles
+from .preparation import PrepareConfig, prepare, soft_step
 from .structure import Structure
 
 # %% ../nbs/27_preflight.ipynb #6ea99017

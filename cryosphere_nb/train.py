@@ -27,7 +27,10 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
                                    Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer,
                                    on_main, open_checkpoint, say, split_rows, training_report, weights_of)
 from .model import CryoSphere
-from .particles import (Particles, PrepareConfig, PreparedImages, prepare, read_particles, write_star)
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PrepareConfig, PreparedImages, prepare
+from .relion import write_star
 from .plotting import thin_frames
 from .preflight import Preflight, preflight
 from .run_folder import (check_held, clear_folder, data_facts, hold, model_facts, open_latents,

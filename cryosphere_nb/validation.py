@@ -26,12 +26,15 @@ from .geometry import apply_rigid, superpose
 from .learner import split_rows
 from .metrics import adjusted_rand, occupied_segments, principal_motions
 from .model import CryoSphere
-from .particles import Particles, PreparedImages, read_particles
+from .formats import read_particles
+from .particles import Particles
+from .preparation import PreparedImages
 from .posterior import ImagePosterior, draw_candidates, infer_posterior, log_proposal, weigh
 from .run_folder import data_facts, model_facts, will_resume
 from .structure import Structure, load_structure
-from .train import (Run, check_same_run, fit, infer, is_finished, make_config, model_offset,
-    nominal_model, read_run, settle, used_rows)
+from .inference import infer
+from .settings import check_same_run, make_config, model_offset, read_run, settle
+from .train import Run, fit, is_finished, nominal_model, used_rows
 from .plotting import (finish_figure, first_residues, label_array, label_ranges, residue_colors,
     residue_ticks, thin_frames)
 from .viewers import View, view_values
