@@ -68,7 +68,7 @@ def time_step(job):
     structure, data, batch = step_data(job)
     config = make_config(dict(encoder="mlp", n_segments=job["segments"], box=job["box"]) | job["settings"])
     model = make_model(structure, config, len(data), job["box"]).to(device).train()
-    optimizer, gen = make_optimizer(model, config.lr, config.lr_segments, config.lr_table), generator(job["seed"])
+    optimizer, gen = make_optimizer(model, config.lr, config.lr_segments), generator(job["seed"])
     batch, weights = batch.to(device), config.loss_weights.at(1.)
     def step():
         loss, _ = model(batch,

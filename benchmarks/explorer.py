@@ -30,7 +30,7 @@ from cryosphere_nb.star import make_block, word_array, write_star_text
 from cryosphere_nb.structure import structure_from_beads
 from cryosphere_nb.synthetic import two_body
 from cryosphere_nb.building import make_model
-from cryosphere_nb.settings import FitConfig
+from cryosphere_nb.settings import make_config
 from cryosphere_nb.train import Run
 from cryosphere_nb.viewers import page_json, save_page
 
@@ -44,7 +44,7 @@ def untrained_run(n, folder, n_segments=20, n_latent=4, copies=3):
     structure = structure_from_beads(torch.cat([beads + torch.tensor([0., 60., 0.])*(k - (copies - 1)/2)
                                                 for k in range(copies)]))
     torch.manual_seed(0)
-    config = FitConfig(n_segments=n_segments, n_latent=n_latent, box=64, encoder="mlp", encoder_hidden=(8,))
+    config = make_config(dict(n_segments=n_segments, n_latent=n_latent, box=64, encoder="mlp", encoder_hidden=(8,)))
     model = make_model(structure, config, n, 64).eval()
     with torch.no_grad(): model.decoder.motion.net[-1].weight *= 30
     gen = generator(0)

@@ -91,9 +91,9 @@ def profile_size(size:dict, settings:dict, steps:int) -> dict: # JSON-able
                               cpu=True) | settings)
     data = prepare(stack.particles, PrepareConfig(size["box"], contrast="light"), progress=False)
     model = make_model(structure, config, n, data.D)
-    data = prepare_model(model, data, structure, config)
+    data = prepare_model(model, data)
     learner = make_learner(model, Subset(data, torch.arange(n)), Subset(data, torch.arange(0)), config,
-                           Path("unused"), False, (), structure)
+                           Path("unused"), False, ())
     rows, learner.callbacks = (torch.arange(size["batch"]),
                                [c for c in learner.callbacks if type(c).__name__ in ("Weights", "Anneal", "Engine")])
     learner.call("before_fit")

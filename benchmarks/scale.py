@@ -27,7 +27,7 @@ from cryosphere_nb.plan import LOOK, first, plan
 from cryosphere_nb.building import make_model, prepare_model
 from cryosphere_nb.inference import infer
 from cryosphere_nb.settings import make_config, settle
-from cryosphere_nb.train import make_learner, n_rows
+from cryosphere_nb.train import make_learner
 
 from drive_ours import globule
 from measure import peak_mb
@@ -157,11 +157,11 @@ def main():
         data = watch("prepare", n, lambda: prepare(particles, PrepareConfig(a.box, half=a.half), folder, a.memory_gb))
         print(data, *(f"{f.name}: {f.stat().st_size/1e9:.2f} GB" for f in sorted(folder.glob("*.raw"))))
         with tempfile.TemporaryDirectory() as out:
-            trained, apart = split_rows(n, config.held_out, config.seed)
-            net, some = make_model(structure, config, n_rows(config, n, trained), data.D), min(n, a.some)
-            few = watch("score", some, lambda: prepare_model(net, first(data, some), structure, config))
+            trained, apart = split_rows(n, config.held_out_share, config.seed)
+            net, some = make_model(structure, config, len(trained) if config.amortised else n, data.D), min(n, a.some)
+            few = watch("score", some, lambda: prepare_model(net, first(data, some)))
             data = borrow_features(data, few.features)
-            learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, False, (), structure)
+            learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, False, ())
             learner.call("before_fit")
             learner.model.train()
             train_steps(learner, 1) # the first step of anything is slow

@@ -394,7 +394,7 @@ def benchmark(method, # name in `METHODS`, or a dict of settings of `fit`
         recovered = run.coordinates()
         minutes = (time.perf_counter() - started)/60
         rows = [_mark_run(run, stack, "trained on", recovered)] + (
-            [_mark_run(run, stack, "not seen")] if len(stack.unseen) and run.config.encoder != "table" else [])
+            [_mark_run(run, stack, "not seen")] if len(stack.unseen) and run.config.amortised else [])
         rows[0] |= dict(kl=float(kl_standard_normal(run.latents, run.latent_std).mean()),
                         coverage=posterior_coverage(run, stack))
     return pd.DataFrame([dict(method=name, stack=stack.name, snr=stack.snr, seed=run.config.seed, minutes=minutes) | row
@@ -405,7 +405,7 @@ def _mark_run(run, stack, subset,
     "A row of the table: structures at the mean latents, and, as the oracle's, means of the structures."
     particles, states = ((stack.particles, stack.states) if subset == "trained on"
                          else (stack.unseen, stack.states_unseen))
-    found = run.infer(particles, structures=True) if recovered is None or run.config.encoder != "table" else None
+    found = run.infer(particles, structures=True) if recovered is None or run.config.amortised else None
     coords = run.decode(found.latents) if recovered is None else recovered
     row = dict(subset=subset, images=len(coords)) | mark(stack, coords, states, run.segments)
     return row | ({f"{k}_mean": v for k, v in mark(stack, found.beads, states).items() if k in ("r", "rmsd")}

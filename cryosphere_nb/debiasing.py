@@ -32,7 +32,7 @@ from .particles import Particles
 from .preparation import PrepareConfig, PreparedImages, prepare, soft_step
 from .structure import Structure
 from .run_folder import data_facts
-from .settings import moved, read_run
+from .settings import read_run
 from .train import Inference, Run
 from .plotting import (draw_chain, drawn_bonds, finish_figure, first_residues, label_array, residue_colors,
     residue_ticks, thin_frames)
@@ -326,7 +326,7 @@ def view_volume(decoder:VolumeDecoder, run:Run, # of one another
                ) -> View:
     "Turn the structure at a latent in the volume that the images give there."
     v = decoder(z, extra)
-    return view_density(moved(run.nominal, -run.offset), v.values, v.pixel_size, labels=run.segments,
+    return view_density(run.centred, v.values, v.pixel_size, labels=run.segments,
                         coords=run.decode_atoms(z[None])[0] - run.offset, js=js, **settings)
 
 # %% ../nbs/47_debiasing.ipynb #c8d259c5

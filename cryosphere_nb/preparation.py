@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PrepareConfig', 'soft_step', 'prepare_images', 'soft_disc', 'masked', 'still_whole', 'PreparedImages', 'bad_images',
            'blank_images', 'prepare_rows', 'prepare_key', 'stack_content', 'memory_budget', 'chunk_images',
-           'write_cache', 'read_cache', 'prepare', 'in_memory']
+           'write_cache', 'read_cache', 'prepare', 'in_memory', 'ImageSettings']
 
 # %% ../nbs/25_preparation.ipynb #1ccac9e0
 import hashlib, json, os, shutil, warnings
@@ -16,7 +16,7 @@ import numpy as np, psutil, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import (InputError, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis, read_json,
+from .core import (InputError, Settings, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis, read_json,
                                 shift_phase, sweep, write_atomic, write_json)
 from .image import Batch
 from .particles import Particles, image_label
@@ -331,3 +331,21 @@ def in_memory(particles, config, on_bad, progress, chunk): # images (n, D, D), (
         n += len(part)
         bad += wrong
     return images[:n], bad
+
+# %% ../nbs/25_preparation.ipynb #f3d0b412
+@dataclass(frozen=True)
+class ImageSettings(Settings):
+    "How images are read and prepared, once, before training."
+    box:int|None = None # Fourier-crop images to this many pixels; None: pixels of about 2 Å
+    low_pass_a:float|None = None # resolution to keep in the images, Å
+    mask_radius_a:float|None = None # soft disc round the centre, Å
+    contrast:str = "auto" # "light" on dark, "dark" on light, or measured
+    check:bool = True # refuse a stack that does not show the model (preflight)?
+    on_bad:str = "error" # constant or NaN images: "error" or "skip"
+    memory_gb:float|None = None # for prepared images; None: half of what is free; beyond it they are mapped from disk
+
+    def validate(self):
+        self.need("box", lambda v: v >= 8, "8 pixels or more")
+        self.need("low_pass_a mask_radius_a memory_gb", lambda v: v > 0, "a positive number")
+        self.one_of("contrast", ("auto", "light", "dark"))
+        self.one_of("on_bad", ("error", "skip"))

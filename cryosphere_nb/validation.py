@@ -84,14 +84,14 @@ def held_out_rows(run:Run, # finished run
     "The images that a run did not train on."
     if run.apart is not None: return run.apart
     good = used_rows(run.latents)
-    return good[split_rows(len(good), 0. if run.config.encoder == "table" else run.config.held_out, run.config.seed)[1]]
+    return good[split_rows(len(good), run.config.held_out_share, run.config.seed)[1]]
 
 # %% ../nbs/45_validation.ipynb #447fb113
 def fit_once(particles:Particles, structure:Structure, # as for `fit`
              folder:Path, # run folder
              overwrite:bool=False, # repeat a run that is there?
              progress:bool=True, # show bars?
-             **settings, # of `FitConfig`
+             **settings, # of `fit`
             ) -> Run:
     """`fit`; or the finished run of the same settings, data and model that is in the folder.
 
