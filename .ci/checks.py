@@ -205,14 +205,15 @@ def check_readme(copy):
 
 def check_docs(copy):
     ("the documentation site's sources build: nbdev prepares every notebook for Quarto; "
-     "the sidebar that is stored is up to date")
+     "the sidebar, the reference and the page of all settings that are stored are up to date")
     if (copy/".git").exists(): raise Failed(f"{copy} is a repository, not a copy: it is not removed")
     shutil.rmtree(copy)
     copy.mkdir()
     copy_project(copy)
     shutil.copytree(root/".ci", copy/".ci", ignore=shutil.ignore_patterns("__pycache__"))
     command(sys.executable, ".ci/docs.py", "--prepare", cwd=copy)
-    diff = differences(root, copy, [Path("nbs/sidebar.yml")])
+    made = [Path("nbs")/name for name in ("sidebar.yml", "api.ipynb", "all_settings.ipynb")]
+    diff = differences(root, copy, made)
     if diff: raise Failed("run `make export`:\n" + "\n".join(diff.values()))
 
 def check_links(copy):

@@ -3,7 +3,8 @@ install it.
 
     .ci/docs.py              the site: sources in _proc, pages in _docs if there is Quarto
     .ci/docs.py --prepare    the sources only
-    .ci/docs.py --refresh    only what is kept in the repository: nbs/sidebar.yml and the output of nbs/api.ipynb
+    .ci/docs.py --refresh    only what is kept in the repository: nbs/sidebar.yml, and the output of nbs/api.ipynb and
+                             nbs/all_settings.ipynb
 
 The pages are those of `nbdev_docs`: what is done to them beyond nbdev's own steps is in cryosphere_site.py. Here they
 are made anew, all of them, with the sidebar in reading order and a reference that names every public name.
@@ -14,6 +15,7 @@ from pathlib import Path
 import yaml
 import nbdev.quarto as quarto
 
+from cryosphere_nb.cli import every_setting
 from cryosphere_site import public_names
 
 root = Path(__file__).resolve().parent.parent
@@ -21,7 +23,7 @@ nbs = root/"nbs"
 
 # ---------------------------------------------------------------- sidebar
 
-start = "index", "gallery", "glossary" # pages without a number, in this order; unknown ones come after them
+start = "index", "gallery", "all_settings", "glossary" # pages without a number, in this order; unknown ones come after them
 stories = "ten_minutes", "adenylate_kinase", "relion_cryosparc", "empiar_10180", "empiar_12093"
 # chapters by number; later ones are tools
 decades = {0: "Foundations", 1: "Image formation and model", 2: "Data", 3: "Training", 4: "Analysis"}
@@ -72,11 +74,23 @@ def write_sidebar():
 # ---------------------------------------------------------------- reference
 
 def refresh_reference():
-    "Run the page that lists every public name, unless it names all of them already."
-    path = nbs/"api.ipynb"
-    stored = path.read_text(encoding="utf-8")
+    "Run the pages that list every public name and every setting, unless they name all of them already."
     names = {f"{room}.{name}" for room, listed in public_names().items() for name in listed}
-    if names == set(re.findall(r'<code id=\\"([\w.]+)\\">', stored)): return
+    stored = (nbs/"api.ipynb").read_text(encoding="utf-8")
+    if names != set(re.findall(r'<code id=\\"([\w.]+)\\">', stored)): run_page(nbs/"api.ipynb")
+    missing = missing_settings()
+    if missing: run_page(nbs/"all_settings.ipynb")
+
+def missing_settings() -> list: # names
+    "Settings that the page of all settings does not have as they are today."
+    stored = json.loads((nbs/"all_settings.ipynb").read_text(encoding="utf-8"))
+    text = "".join(line for c in stored["cells"] for o in c.get("outputs", ())
+                   for line in o.get("data", {}).get("text/markdown", ()))
+    shown = lambda name, s: f'id="setting.{name}"' in text and s.text.replace("|", "&#124;") in text
+    return [name for name, s in every_setting().items() if not shown(name, s)]
+
+def run_page(path):
+    "Execute a page that is made from the sources, and clean it."
     subprocess.run([sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace",
                     "--log-level", "ERROR", path.name], cwd=nbs, check=True)
     subprocess.run([Path(sys.executable).parent/"nbdev_clean", "--fname", path], cwd=root, check=True)

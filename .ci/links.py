@@ -134,7 +134,7 @@ def check_target(target, page, pages, by_file, proc):
 
 def check_names(page, names,
                 files=("cif", "pdb", "star", "csv", "png", "html", "json", "toml", "py", "gz", "cs", "mrc", "mrcs",
-                       "npy", "npz", "safetensors", "cxc", "xtc", "dcd", "txt", "ipynb")):
+                       "npy", "npz", "js", "css", "safetensors", "cxc", "xtc", "dcd", "txt", "ipynb")):
     "Names of the package in backticks and in imports that are not there."
     every = set().union(*names.values())
     for text in page.code:

@@ -29,7 +29,7 @@ class Encoder(nn.Module):
     n_features:int = 0 # numbers that it wants for every image, computed once; see `features`
 
     @classmethod
-    def make(cls, inputs:"EncoderInputs"): # -> Encoder
+    def make(cls, inputs): # `EncoderInputs` -> `Encoder`
         "The encoder for a data set. A subclass says here what it needs."
         raise NotImplementedError(f"{cls.__name__}.make")
 

@@ -343,7 +343,8 @@ class Plan:
         epoch = (time(c.step_seconds, trained, B) + time(c.estimate_seconds, min(trained, NOISE_IMAGES), look)
                  + time(c.held_out_seconds, self.n_apart, look))
         training = min(epoch*(config.schedule.epochs or math.inf), config.schedule.max_minutes or math.inf)
-        looks = N + 2*min(trained, PICTURE_IMAGES)*config.posterior.refine_atoms # the noise of another picture comes first
+        # the noise of another picture comes first
+        looks = N + 2*min(trained, PICTURE_IMAGES)*config.posterior.refine_atoms
         rows = [("preflight", min(N, CHECKED)*c.preflight_seconds/60, "prepare"),
                 ("prepare", N*c.prepare_seconds/60, "prepare"), ("score", score, "score"),
                 ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"),
@@ -382,7 +383,8 @@ class Plan:
 
     def __repr__(self):
         return "\n".join([
-            f"Plan: {self.n_images} images of {self.config.images.box} px, {self.n_beads} residues, on {self.costs.device}",
+            f"Plan: {self.n_images} images of {self.config.images.box} px, {self.n_beads} residues, "
+            f"on {self.costs.device}",
             self.phases.to_string(float_format="{:.3g}".format), "",
             self.parts.to_string(float_format="{:.3g}".format), "", *self.advice])
     def _repr_html_(self):

@@ -16,8 +16,8 @@ import numpy as np, psutil, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import (InputError, Settings, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis, read_json,
-                                shift_phase, sweep, write_atomic, write_json)
+from .core import (InputError, Settings, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis,
+                                read_json, shift_phase, sweep, write_atomic, write_json)
 from .image import Batch
 from .particles import Particles, image_label
 from .stacks import Stack
