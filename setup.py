@@ -1,7 +1,7 @@
 "Packaging, driven by settings.ini (nbdev 2)."
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup, find_packages
+from setuptools import setup
 
 config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
@@ -26,9 +26,8 @@ setup(
         "Topic :: Scientific/Engineering :: Bio-Informatics",
         "Programming Language :: Python :: 3",
     ],
-    packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
-    package_data={cfg["lib_path"]: ["assets/*"]}, # JavaScript, CSS and HTML of the pages
-    include_package_data=True,
+    packages=[cfg["lib_path"], cfg["lib_path"] + ".assets"],
+    package_data={cfg["lib_path"] + ".assets": ["*"]}, # JavaScript, CSS and HTML of the pages
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "trajectories": ["MDAnalysis>=2.8"], "umap": ["umap-learn>=0.5.7"]},
     python_requires=">=" + cfg["min_python"],
