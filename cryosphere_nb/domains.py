@@ -98,11 +98,12 @@ NOISE = 0.75 # ratios below this are not told apart
 LEAST_A, LEAST_RESIDUES = 0.4, 10
 
 def misfit_of(source, # structures, or a run
-              given:float|None, # m, Å; None: what a run says, 0 for structures
-             ) -> float:
-    "By how much structures are wrong within segments, Å."
-    m = getattr(source, "misfit_a", 0.) if given is None else given
-    if not 0 <= m < torch.inf: raise InputError("misfit_a", m, "a length in Å, 0 or more")
+              given=None, # m, a number or (R,), Å; None: what a run says, 0 for structures
+             ) -> Tensor: # () or (R,) Å
+    "By how much residues are wrong within segments."
+    said = getattr(source, "residue_misfit_a", getattr(source, "misfit_a", 0.)) if given is None else given
+    m = torch.as_tensor(said, dtype=torch.float64)
+    if not ((m >= 0) & m.isfinite()).all(): raise InputError("misfit_a", said, "a length in Å, 0 or more")
     return m
 
 # %% ../nbs/30_domains.ipynb #70cf3d3c
@@ -154,18 +155,20 @@ def merge_tree(source, # (N, R, 3) structures, Å; or a run
                labels:Tensor|None=None, # (R,) segments; a run has its own
                pairs:int=300, # of images
                # m, Å, by which structures are wrong within segments; None: what a run says, 0 for structures
-               misfit_a:float|None=None,
+               misfit_a=None, # a number, or (R,) for each residue
               ) -> Merging:
     "Join segments two by two, those with the lowest ratio first."
     coords, _, body = structures_of(source, labels)
-    m = misfit_of(source, misfit_a)
+    m = misfit_of(source, misfit_a).expand(len(body))
     sums = body_sums(*(coords[i] for i in image_pairs(len(coords), pairs)), body)
     M, own, size = len(sums), rigid_misfit(sums), sums[:, 0, 0].clone()
+    wrong = torch.zeros(M).double().index_add(0, body, m.square()) # as m² of two bodies adds up in their gap
     d, w = torch.full((2, M, M), torch.inf).double()
     flaps = torch.zeros(M, M, dtype=torch.bool) # is one of the two so small that it is only carried along?
     def compare(a, b):
         d[a, b] = _relative(sums, own, a, b)
-        w[a, b] = ((own[a] + own[b])/(size[a] + size[b])).clamp(min=max(2*m**2, LEAST_A**2)).sqrt()
+        w[a, b] = ((own[a] + own[b])/(size[a] + size[b])).clamp(
+            min=(wrong[a]/size[a] + wrong[b]/size[b]).clamp(min=LEAST_A**2)).sqrt()
         flaps[a, b] = (torch.minimum(size[a], size[b]) < LEAST_RESIDUES) & (d[a, b] > ONE*w[a, b])
         w[a, b] = torch.where(flaps[a, b], d[a, b]/ONE, w[a, b])
     if M > 1: compare(*torch.tril_indices(M, M, -1))
@@ -176,8 +179,10 @@ def merge_tree(source, # (N, R, 3) structures, Å; or a run
         joined.append((a, b))
         steps.append((float(d[a, b]), float(w[a, b])))
         gone.add(a)
-        if not flaps[a, b]: sums[b] += sums[a]
-        elif size[a] > size[b]: sums[b] = sums[a]
+        if not flaps[a, b]:
+            sums[b] += sums[a]
+            wrong[b] += wrong[a]
+        elif size[a] > size[b]: sums[b], wrong[b] = sums[a], wrong[a]
         own[b] = rigid_misfit(sums[b])
         size[b] = sums[b, 0, 0]
         d[a], d[:, a] = torch.inf, torch.inf
@@ -190,7 +195,7 @@ def merge_segments(source, # (N, R, 3) structures, Å; or a run
                    labels:Tensor|None=None, # (R,) segments; a run has its own
                    n:int|None=None, # how many domains; None: as many as the ratios say
                    pairs:int=300, # of images
-                   misfit_a:float|None=None, # as in `merge_tree`
+                   misfit_a=None, # as in `merge_tree`
                   ) -> Tensor: # (R,) domain of each residue, the largest first
     "Merge segments that move as one body into domains, wherever along the chain they are."
     return merge_tree(source, labels, pairs, misfit_a).cut(n)
@@ -383,7 +388,7 @@ def find_domains(source, # (N, R, 3) structures, Å; or a run
                  structure:Structure|None=None, # names of residues; a run has its own
                  n:int|None=None, # how many domains; None: as many as the ratios say
                  pairs:int=300, # of images
-                 misfit_a:float|None=None, # as in `merge_tree`
+                 misfit_a=None, # as in `merge_tree`
                  refine:bool=True, # move borders to the residue, with `refine_borders`?
                 ) -> Domains:
     "Merge segments into domains, and measure these."
@@ -400,14 +405,15 @@ def find_domains(source, # (N, R, 3) structures, Å; or a run
     D = int(found.max()) + 1
     x, y = (coords[i] for i in image_pairs(len(coords), pairs))
     size, sums = torch.bincount(found), body_sums(x, y, found)
+    wrong = 2*torch.zeros(D).double().index_add(0, found, m.square().expand(len(found)))/size # Å², mean of a domain
     E = rigid_misfit(sums)
     turn = [superpose(x[:, found == k], y[:, found == k])[0] for k in range(D)]
     between = _all_relative(sums, E, list(range(D)), "domain")
     table = pd.DataFrame([dict(residues=residue_ranges(structure, (found == k).numpy()), n=int(size[k]),
-                               within_a=float((E[k]/size[k]).clamp(min=2*m**2).sqrt()),
+                               within_a=float((E[k]/size[k]).clamp(min=wrong[k]).sqrt()),
                                between_a=float(between.iloc[0, k]), turn_deg=_angle(turn[0], turn[k]))
                           for k in range(D)]).rename_axis("domain")
-    base, name = torch.maximum(E, size*max(2*m**2, LEAST_A**2)), structure.labels
+    base, name = torch.maximum(E, size*wrong.clamp(min=LEAST_A**2)), structure.labels
     rows = [dict(index=at, residue=name[at], before=int(found[at - 1]), after=int(found[at]),
                  first=name[low], last=name[high], n_open=high - low,
                  sharp=border_sharpness(coords, found, at, pairs))

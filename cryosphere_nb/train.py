@@ -380,9 +380,13 @@ class Run:
         J joints of segments, which are independent (`chain_misfit`)."""
         return chain_misfit(self.model, self.latents[self.thinned(GAP_IMAGES)])
     @property
+    def residue_misfit_a(self) -> Tensor: # (R,) Å
+        "The same for each residue, over all joints and directions."
+        return (3*self.misfit.square().sum(1)).sqrt()
+    @property
     def misfit_a(self) -> float: # Å
-        "The same for a residue, root mean square over the chain and all directions."
-        return float((3*self.misfit.square().sum(1).mean()).sqrt())
+        "The same, root mean square over the chain."
+        return float(self.residue_misfit_a.square().mean().sqrt())
 
     @cached_property
     def domains(self) -> Domains|None: # None for a single image, which does not move
