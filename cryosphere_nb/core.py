@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LARGEST_SEED', 'KINDS_IN_WORDS', 'printable', 'InputError', 'opened', 'refused', 'warned', 'pixel_axis', 'fft2c',
-           'RealFFT', 'ifft2c', 'frequency_axes', 'frequency_radius', 'shift_phase', 'half_plane_weights',
-           'fourier_dot', 'mean_free', 'fourier_crop', 'check_seed', 'generator', 'median_seconds', 'nearest',
-           'config_from_dict', 'write_json', 'read_json', 'is_kind', 'check_types', 'Settings', 'process_mark',
-           'may_be_running', 'sweep', 'write_atomic', 'script_json', 'file_name', 'figure_text', 'plain_cells',
-           'write_csv']
+           'RealFFT', 'ifft2c', 'frequency_axes', 'frequency_radius', 'shift_phase', 'column_counts',
+           'half_plane_weights', 'fourier_dot', 'mean_free', 'fourier_crop', 'check_seed', 'generator',
+           'median_seconds', 'nearest', 'config_from_dict', 'write_json', 'read_json', 'is_kind', 'check_types',
+           'Settings', 'process_mark', 'may_be_running', 'sweep', 'write_atomic', 'script_json', 'file_name',
+           'figure_text', 'plain_cells', 'write_csv']
 
 # %% ../nbs/00_core.ipynb #35cafc74
 import difflib, errno, json, os, re, shutil, statistics, tempfile, time, zlib
@@ -143,13 +143,18 @@ def shift_phase(shift:Tensor, # (..., 2) displacement (x, y), Å
     return torch.polar(torch.ones_like(x), -2*torch.pi*(ky*y + kx*x))
 
 # %% ../nbs/00_core.ipynb #56f0cb73
+def column_counts(D:int, # box, pixels or voxels
+                  device=None, dtype=torch.float32) -> Tensor: # (D//2+1,)
+    "How often each column of a half plane, or half space, counts in a sum over the whole."
+    columns = torch.full((D//2 + 1,), 2., device=device, dtype=dtype)
+    columns[0] = 1
+    if D % 2 == 0: columns[-1] = 1
+    return columns
+
 def half_plane_weights(D:int, # box, pixels
                        device=None, dtype=torch.float32) -> Tensor: # (D//2+1,)
-    "How often each column of the half plane counts in a sum over the whole plane, over `D²` (Parseval)."
-    w = torch.full((D//2+1,), 2., device=device, dtype=dtype)
-    w[0] = 1
-    if D % 2 == 0: w[-1] = 1
-    return w / D**2
+    "The same over `D²`, as Parseval's theorem wants it."
+    return column_counts(D, device, dtype)/D**2
 
 def fourier_dot(F:Tensor, # (..., D, D//2+1) half plane of one image
                 G:Tensor, # (..., D, D//2+1) half plane of the other

@@ -25,8 +25,9 @@ from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
-from .maps import (FSC, Backprojection, Map, column_counts, fft3c, fsc, gaussian_map, ifft3c,
-    particle_halves, of_shells, shell_means3, shell_sums3)
+from .core import column_counts
+from .maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, of_shells, particle_halves,
+                                shell_means3, shell_sums3)
 from .formats import read_particles
 from .particles import Particles
 from .preparation import PrepareConfig, PreparedImages, prepare, soft_step

@@ -21,8 +21,9 @@ from torch.nn.functional import grid_sample, pad
 from .core import InputError
 from .decoder import deform, segment_pivots
 from .geometry import apply_rigid, rmsd, rotate
-from .maps import (Map, column_counts, crop3, fft3c, frequency_radius3, gaussian_map, gridding, ifft3c,
-    low_pass, of_shells, read_map, shell_means3)
+from .core import column_counts
+from .maps import (Map, crop3, fft3c, frequency_radius3, gaussian_map, gridding, ifft3c, low_pass,
+                                of_shells, read_map, shell_means3)
 from .preparation import soft_step
 from .structure import Structure
 from .synthetic import scatterers

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FROM_MODEL', 'fft3c', 'ifft3c', 'frequency_radius3', 'Map', 'read_map', 'write_map', 'spread3', 'crop3',
-           'gaussian_map', 'structure_map', 'plot_map', 'column_counts', 'shell_index3', 'shell_sums3', 'shell_means3',
-           'of_shells', 'FSC', 'fsc', 'low_pass', 'sharpen', 'guinier_b', 'soft_mask', 'gridding', 'Backprojection',
+           'gaussian_map', 'structure_map', 'plot_map', 'shell_index3', 'shell_sums3', 'shell_means3', 'of_shells',
+           'FSC', 'fsc', 'low_pass', 'sharpen', 'guinier_b', 'soft_mask', 'gridding', 'Backprojection',
            'particle_halves', 'image_sections', 'Consensus', 'consensus', 'randomise_phases', 'HalfMapFSC',
            'half_map_fsc', 'plot_fsc', 'conformation_fsc']
 
@@ -20,7 +20,8 @@ from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, fft2c, frequency_axes, generator, pixel_axis, shift_phase, write_atomic
+from .core import (InputError, column_counts, fft2c, frequency_axes, generator, pixel_axis, shift_phase,
+                                write_atomic)
 from .image import bspline_weights, ctf_half_plane, oversampling, window
 from .particles import Particles, image_label
 from .preparation import bad_images, soft_step
@@ -222,14 +223,6 @@ def plot_map(map:Map, # density
     return finish_figure(fig)
 
 # %% ../nbs/41_maps.ipynb #b5e8c2cd
-def column_counts(D:int, # box, voxels
-                  device=None, dtype=torch.float32) -> Tensor: # (D//2+1,)
-    "How often each column of a half space, or half plane, counts in a sum over the whole."
-    columns = torch.full((D//2 + 1,), 2., device=device, dtype=dtype)
-    columns[0] = 1
-    if D % 2 == 0: columns[-1] = 1
-    return columns
-
 def shell_index3(D:int, # box, voxels
                  device=None) -> Tensor: # (D, D, D//2+1) long
     "Shell of every voxel of the half space: its frequency in units of 1/box, rounded."
