@@ -26,9 +26,9 @@ nbs = root/"nbs"
 start = "index", "gallery", "all_settings", "glossary" # pages without a number, in this order; unknown ones come after them
 stories = "ten_minutes", "adenylate_kinase", "relion_cryosparc", "empiar_10180", "empiar_12093"
 # chapters by number; later ones are tools
-decades = {0: "Foundations", 1: "Image formation and model", 2: "Data", 3: "Training", 4: "Analysis"}
+decades = {0: "Foundations", 1: "Image formation and model", 2: "Data", 3: "Training", 4: "Analysis", 5: "Analysis"}
 folders = {"tutorials": "Tutorials", "paper": "The paper"}
-sections = "Start", "Tutorials", "The paper", *decades.values(), "Tools"
+sections = "Start", "Tutorials", "The paper", *dict.fromkeys(decades.values()), "Tools"
 
 def pages(folder=nbs):
     "Notebooks of the site, by path relative to nbs/."
