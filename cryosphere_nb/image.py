@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, fields, replace
 
 import torch
+from roma import rotvec_to_rotmat
 from torch import Tensor
 
 from .core import InputError, fft2c, fourier_crop, frequency_axes, ifft2c, pixel_axis, shift_phase
@@ -316,6 +317,9 @@ class Batch:
     pixel_size:Tensor # (B,) Å
     indices:Tensor # (B,) row of each particle in its data set
     features:Tensor|None=None # (B, F) inputs of a pose-aware encoder
+    # (B, 5) what poses and images have been corrected by, see `corrected`; None: nothing
+    correction:Tensor|None=None
+    pose_std:Tensor|None=None # (B, 5) prior standard deviations of corrections; None: the poses are exact
 
     def __len__(self): return len(self.images)
     @property
@@ -328,6 +332,14 @@ class Batch:
     def to(self, device):
         "Move every tensor to `device`."
         return self._map(lambda v: v.to(device))
+    def corrected(self,
+                  by:Tensor, # (B, 5) turn about the model's axes, rad, and shift of the molecule in the image, Å
+                 ):
+        "The same images at poses that are turned, each centred on where its molecule is now said to be."
+        turned = self.R @ rotvec_to_rotmat(by[:, :3])
+        phase = shift_phase(-by[:, 3:]/self.pixel_size[:, None], self.D)
+        before = by if self.correction is None else self.correction + by
+        return replace(self, R=turned, images=ifft2c(fft2c(self.images)*phase, self.D), correction=before)
     def cropped(self, D:int): # smaller box, pixels
         "The same particles, Fourier-cropped."
         return self if D == self.D else replace(self, images=ifft2c(fourier_crop(fft2c(self.images), self.D, D), D),

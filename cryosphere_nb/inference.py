@@ -48,6 +48,7 @@ def infer(model:CryoSphere, # trained
           share:tuple=(0, 1), # (k, n): only the k-th of n parts of the images; the others stay NaN
           tell=None, # function(minutes), called once, when it can be said how long it takes
           # mean (N, L), covariance (N, L, L), correlation with the prediction (N,),
+          # correction of the pose (N, 5),
           # mean structures (N, R, 3) if asked for; NaN for skipped images
          ) -> tuple[Tensor, ...]:
     "Posterior of every image: the encoder's, or found by search, climb and weighing from there."
@@ -56,7 +57,8 @@ def infer(model:CryoSphere, # trained
     device, L, gen = (model.amplitudes.device, model.n_latent,
                       generator(seed if share[0] == 0 else seed ^ share[0]))
     out = tuple(torch.full(shape, math.nan) for shape in (
-        (n_images, L), (n_images, L, L), (n_images,), (n_images, len(model.decoder.beads), 3))[:3 + structures])
+        (n_images, L), (n_images, L, L), (n_images,), (n_images, 5),
+        (n_images, len(model.decoder.beads), 3))[:4 + structures])
     G = model.segmentation()
     candidates = draw_candidates(ask.refine, L, gen).to(device) if ask.refine else None
     with progress_bar(len(own), "posterior", progress=progress) as bar:
@@ -70,8 +72,10 @@ def infer(model:CryoSphere, # trained
                                     structures=structures) if ask.refine
                     else encoder_posterior(model, mean, std, G, ask.refine_samples if structures else 0, gen))
             images = model.render(model.points_at(post.mean, G), batch)
-            for values, new in zip(out, (post.mean, post.cov,
-                                         -correlation_loss(fft2c(batch.images), images, batch.D), post.beads)):
+            match, correction = -correlation_loss(fft2c(batch.images), images, batch.D), post.correction
+            if correction is None: correction = batch.correction # the encoder's answer moves no pose
+            if correction is None: correction = post.mean.new_zeros(len(i), 5)
+            for values, new in zip(out, (post.mean, post.cov, match, correction, post.beads)):
                 values[rows] = new.cpu()
             bar.update(len(i))
     return out

@@ -59,6 +59,10 @@ class NoiseModel(nn.Module):
         weight = weight*(shell > 0)
         return weight if math.isinf(self.cutoff) else weight*torch.sigmoid(2*(self.cutoff - shell))
 
+    def real_precision(self) -> Tensor: # (2·D·(D//2+1),)
+        "The same for real and imaginary parts in a row."
+        return self.precision()[..., None].expand(-1, -1, 2).flatten()
+
     def dots(self, F_observed:Tensor, # (B, D, D//2+1), or (B, 1, D, D//2+1)
              F_predicted:Tensor, # (..., D, D//2+1) electrons·Å
             ) -> tuple[Tensor, Tensor]: # a, b

@@ -128,6 +128,8 @@ class PreparedImages:
     skipped:tuple[int, ...]=() # rows that were left out
     cache:Path|None=None # the file they are mapped from
     features:Tensor|None=None # (n, F) of a pose-aware encoder (encoders)
+    correction:Tensor|None=None # (n, 5) of poses that are not taken as exact, see `Batch.corrected`
+    pose_std:Tensor|None=None # (5,) prior standard deviations of these; all 0 while poses are thought to be exact
     mapped:int=0 # address of the map, if there is one
 
     def __len__(self): return len(self.images)
@@ -145,8 +147,14 @@ class PreparedImages:
         i = (torch.arange(len(self)) if indices is None
              else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1))
         p = self.particles
-        return Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i,
-                     None if self.features is None else self.features[i])
+        batch = Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i,
+                      None if self.features is None else self.features[i])
+        if self.pose_std is None or not self.pose_std.any(): return batch
+        return replace(batch.corrected(self.correction[i]), pose_std=self.pose_std.expand(len(i), 5))
+
+    def free_poses(self):
+        "The same images; their poses may be corrected, in place."
+        return replace(self, correction=torch.zeros(len(self), 5), pose_std=torch.zeros(5))
 
 # %% ../nbs/25_preparation.ipynb #83b2731d
 def bad_images(images:Tensor, # (n, D, D)

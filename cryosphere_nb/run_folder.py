@@ -300,15 +300,18 @@ LATENTS = ("mean", "cov", "correlation")
 
 def save_latents(path, # safetensors file
                  mean:Tensor, cov:Tensor, correlation:Tensor, # (N, L), (N, L, L), (N,)
+                 correction:Tensor, pose_std:Tensor, # (N, 5), (5,) of the poses
                  apart:Tensor, # rows that were not trained on
                  weights:str): # digest of the weights they belong to
-    "Write latents, atomically."
-    write_tensors(path, dict(zip(LATENTS, (mean, cov, correlation)), apart=apart), weights=weights)
+    "Write latents, and corrections of poses, atomically."
+    write_tensors(path, dict(zip(LATENTS, (mean, cov, correlation)), correction=correction, pose_std=pose_std,
+                             apart=apart), weights=weights)
 
 def open_latents(path, # of `save_latents`
                  n:int, n_latent:int, # expected
                  weights:str, # digest of the weights at hand
-) -> tuple[Tensor|None, ...]: # mean, covariance, correlation, rows kept apart (None: an older file that does not say)
+) -> tuple[Tensor|None, ...]: # mean, covariance, correlation, corrections of poses and their standard deviations
+    # (0 in an older file), rows kept apart (None: an older file that does not say)
     "Read latents, checking their shape, and that they belong to the weights."
     if not Path(path).is_file():
         raise InputError(path, "no such file", "the latents of all images",
@@ -318,9 +321,12 @@ def open_latents(path, # of `save_latents`
         raise InputError(path, "latents that belong to other weights", "those of the weights in this folder",
                          "Training went on and was stopped before the latents were computed anew: "
                          "fit with resume=True does it.")
+    t = dict(correction=torch.zeros(n, 5).where(t["mean"][:, :1].isfinite(), math.nan), pose_std=torch.zeros(5)) | t
+    if t["correction"].shape != (n, 5) or t["pose_std"].shape != (5,):
+        raise InputError(path, f"corrections of poses of shape {tuple(t['correction'].shape)}", f"{(n, 5)}")
     apart = t.get("apart")
-    if any(t[k].dtype != torch.float32 for k in LATENTS) or apart is not None and (
+    if any(t[k].dtype != torch.float32 for k in (*LATENTS, "correction", "pose_std")) or apart is not None and (
             apart.ndim != 1 or apart.dtype != torch.int64
             or len(apart) and not 0 <= int(apart.min()) <= int(apart.max()) < n):
         raise InputError(path, "tensors of another kind", "latents of cryosphere_nb")
-    return *(t[k] for k in LATENTS), apart
+    return *(t[k] for k in (*LATENTS, "correction", "pose_std")), apart

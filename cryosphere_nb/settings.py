@@ -22,7 +22,7 @@ from .likelihood import LikelihoodSettings
 from .losses import LossWeights, PriorSettings, Schedule
 from .model import PictureSettings
 from .particles import Particles
-from .posterior import PosteriorSettings
+from .posterior import PoseSettings, PosteriorSettings
 from .preparation import ImageSettings
 from .run_folder import check_facts, open_config
 from .segmentation import Part, SegmentSettings
@@ -39,6 +39,7 @@ class FitConfig:
     priors:PriorSettings = PriorSettings()
     schedule:ScheduleSettings = ScheduleSettings()
     posterior:PosteriorSettings = PosteriorSettings()
+    poses:PoseSettings = PoseSettings()
     images:ImageSettings = ImageSettings()
     picture:PictureSettings = PictureSettings()
     engine:EngineSettings = EngineSettings()
@@ -161,9 +162,9 @@ MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpo
               "model_error_a")
 # settings that a folder of today's format may lack: they came later
 ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "model_error_a", "points",
-         "refine_atoms", "terms", "turn_deg")
+         "refine_atoms", "refine_poses", "terms", "turn_deg")
 # what runs did before there was the setting, where that is not today's default
-BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., turn_deg=None)
+BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., refine_poses="never", turn_deg=None)
 
 def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     "`config.json` of a run folder, with every field checked."
