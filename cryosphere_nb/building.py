@@ -48,14 +48,18 @@ def what_scatters(structure:Structure, # nominal model
     return electrons, where, loose[of]
 
 # %% ../nbs/35_building.ipynb #50593690
-def independent_share(config:FitConfig, box:int, pixel_size:float, # of the prepared images, Å
-                     ) -> float:
+def independent_share(config:FitConfig,
+                      box:int, # of the prepared images, pixels
+                      pixel_size:float, # of the prepared images, Å
+                     ) -> float: # 0 to 1
     "Share of the values of a shell that are independent, after the mask (15_likelihood)."
     return 1. if config.images.mask_radius_a is None else mask_share(
         soft_disc(box, torch.tensor([pixel_size]), config.images.mask_radius_a, PrepareConfig().mask_edge_a))
 
-def independent_values(config:FitConfig, box:int, pixel_size:float, # of the prepared images, Å
-                      ) -> int:
+def independent_values(config:FitConfig,
+                       box:int, # of the prepared images, pixels
+                       pixel_size:float, # of the prepared images, Å
+                      ) -> int: # 1 or more
     "As how many pixels of white noise a prepared image counts in a correlation, after mask and low pass."
     count, low = half_plane_weights(box)*box**2, config.images.low_pass_a
     power = soft_step(frequency_radius(box), pixel_size/low, 2/box).square() if low else torch.ones(box, box//2 + 1)
@@ -63,7 +67,9 @@ def independent_values(config:FitConfig, box:int, pixel_size:float, # of the pre
                         *independent_share(config, box, pixel_size)))
 
 # %% ../nbs/35_building.ipynb #bc633487
-def chain_starts(segmentation:Segmentation, structure:Structure): # -> (R,) labels, or None if equal shares are fine
+def chain_starts(segmentation:Segmentation,
+                 structure:Structure, # nominal model
+                ) -> Tensor|None: # (R,) segment of each residue, or None if equal shares are fine
     "Equal shares with their borders at ends of chains."
     labels, chain = segmentation.labels(), structure.residues.chain.to_numpy()
     new = labels.clone()
@@ -75,7 +81,7 @@ def chain_starts(segmentation:Segmentation, structure:Structure): # -> (R,) labe
 # %% ../nbs/35_building.ipynb #5d42f853
 # for which `stretch_a` is meant: the prior on the chain is one on the decoder, and counts once for the data set,
 # not once an image
-STRETCH_IMAGES = 300 # for which `stretch_a` is meant
+STRETCH_IMAGES = 300
 
 def make_model(structure:Structure, # nominal model, centred
                config:FitConfig,
@@ -131,7 +137,10 @@ def open_picture(path, # safetensors file with its noise
     return view
 
 # %% ../nbs/35_building.ipynb #441783e5
-def nominal_noise(model:CryoSphere, data:PreparedImages, batch_size:int=128, n:int=1024):
+def nominal_noise(model:CryoSphere, # its noise is estimated
+                  data:PreparedImages,
+                  batch_size:int=128, # images at a time
+                  n:int=1024): # images to look at, at most
     "Estimate the noise from some images and the nominal structure."
     rows, device = torch.linspace(0, len(data) - 1, min(n, len(data))).round().long(), model.amplitudes.device
     def pairs():
@@ -143,8 +152,10 @@ def nominal_noise(model:CryoSphere, data:PreparedImages, batch_size:int=128, n:i
             yield observed, predicted
     with torch.no_grad(): model.noise.estimate(pairs())
 
-def refuse_infinite(data:PreparedImages, rows:Tensor, fine:Tensor,
-                    what:str): # positions of images, a flag for each, and what it is about
+def refuse_infinite(data:PreparedImages,
+                    rows:Tensor, # (n,) positions of images
+                    fine:Tensor, # (n,) are the numbers of each finite?
+                    what:str): # what has the numbers
     "Name the images of which a number is not finite."
     label = Subset(data, torch.arange(len(data))).label
     if len(bad := rows[~fine.to(rows.device)].tolist()):
@@ -154,7 +165,10 @@ def refuse_infinite(data:PreparedImages, rows:Tensor, fine:Tensor,
             (f"Also: {len(bad) - 1} more, such as {label(bad[1])}. " if bad[1:] else "")
             + "Correct them, or leave these images out.")
 
-def all_features(model:CryoSphere, data:PreparedImages, batch_size:int=128, progress:bool=False,
+def all_features(model:CryoSphere,
+                 data:PreparedImages,
+                 batch_size:int=128, # images at a time
+                 progress:bool=False, # show a bar?
                 ) -> Tensor|None: # (n, F)
     "What the encoder wants to know of every image; None if it wants nothing."
     if not model.encoder.n_features: return None
@@ -168,7 +182,10 @@ def all_features(model:CryoSphere, data:PreparedImages, batch_size:int=128, prog
     refuse_infinite(data, torch.arange(len(data)), out.isfinite().all(1), "a score")
     return out
 
-def prepare_model(model:CryoSphere, data:PreparedImages, batch_size:int=128, progress:bool=False,
+def prepare_model(model:CryoSphere, # untrained
+                  data:PreparedImages,
+                  batch_size:int=128, # images at a time
+                  progress:bool=False, # show a bar?
                  ) -> PreparedImages: # with features, where the encoder wants them
     "What happens once before training: noise at the nominal structure, and the features of every image."
     nominal_noise(model, data, batch_size)

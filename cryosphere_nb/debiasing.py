@@ -20,17 +20,16 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .analysis import Traversal, traverse
-from .core import InputError, fft2c, generator, mean_free, pixel_axis
+from .core import InputError, column_counts, fft2c, generator, mean_free, pixel_axis
 from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
 from .image_viewers import level_of_volume, molecule_volume, view_density
-from .core import column_counts
 from .maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, of_shells, particle_halves,
                                 shell_means3, shell_sums3)
 from .formats import read_particles
 from .particles import Particles
-from .preparation import PrepareConfig, PreparedImages, prepare, soft_step
+from .preparation import PreparedImages, prepare, soft_step
 from .structure import Structure
 from .run_folder import data_facts
 from .settings import read_run
@@ -249,10 +248,10 @@ def prepared(run:Run, particles:Particles, # of the run
              box:int|None=None, # pixels; None: as in the run
              progress:bool=False) -> PreparedImages:
     "Images with the box and contrast of a run."
-    saved, config = read_run(run.folder)[1], run.config
-    limits = {} if plain else dict(low_pass_a=config.low_pass_a, mask_radius_a=config.mask_radius_a)
-    return prepare(particles, PrepareConfig(box or saved["box"], contrast=saved["contrast"], **limits),
-                   memory_gb=config.memory_gb, on_bad=config.on_bad, progress=progress)
+    saved, images = read_run(run.folder)[1], run.config.images
+    if plain: images = replace(images, low_pass_a=None, mask_radius_a=None)
+    return prepare(particles, images.preparation(saved["contrast"], box or saved["box"]),
+                   memory_gb=images.memory_gb, on_bad=images.on_bad, progress=progress)
 
 def debias(run:Run, # finished run; its latents stay as they are
            particles, # its particles: path of a .star or .cs file, or `Particles`

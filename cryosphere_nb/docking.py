@@ -18,10 +18,9 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from .core import InputError
+from .core import InputError, column_counts
 from .decoder import deform, segment_pivots
 from .geometry import apply_rigid, rmsd, rotate
-from .core import column_counts
 from .maps import (Map, crop3, fft3c, frequency_radius3, gaussian_map, gridding, ifft3c, low_pass,
                                 of_shells, read_map, shell_means3)
 from .preparation import soft_step

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROW_LABEL', 'NAMES_KB', 'SCRIPTS', 'EXACT', 'LATER', 'embed_pca', 'violin', 'place_among', 'embed_umap',
-           'point_density', 'clusters', 'Landscape', 'star_columns', 'landscape', 'pack_exact', 'pack_steps',
-           'drawn_atoms', 'export_decoder', 'pack_names', 'page_star', 'Explorer', 'put_off', 'explore', 'read_rows',
+           'point_density', 'Landscape', 'star_columns', 'landscape', 'pack_exact', 'pack_steps', 'drawn_atoms',
+           'export_decoder', 'pack_names', 'page_star', 'Explorer', 'put_off', 'explore', 'read_rows',
            'write_selection', 'path_traversal', 'plot_explorer']
 
 # %% ../nbs/44_explorer.ipynb #27114898
@@ -19,12 +19,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
 from .analysis import Traversal, check_output, latent_axes
 from .core import InputError, figure_text, printable
 from .decoder import LEAST, top_segments
+from .ensembles import cluster_images
 from .particles import Particles
 from .relion import read_star_blocks, star_blocks, write_star
 from .star import column_text, write_star_text
@@ -102,19 +102,6 @@ def point_density(xy:np.ndarray, # (N, 2) places on a map, NaN for skipped image
     out[used] = smooth[cell[:, 0], cell[:, 1]]/smooth.max()
     return out
 
-def clusters(latents:Tensor, # (N, L); rows of skipped images are NaN
-             k:int=6, # how many; fewer if there are fewer different latents
-             seed:int=0,
-            ) -> np.ndarray: # (N,) int, -1 for skipped images; numbered along the first principal axis
-    "k-means of the latents."
-    rows = used_rows(latents)
-    z, out = latents[rows].detach().cpu().double().numpy(), np.full(len(latents), -1)
-    k = min(k, len(np.unique(z, axis=0)))
-    found = MiniBatchKMeans(k, random_state=seed, n_init=3, batch_size=4096).fit(z)
-    order = latent_axes(latents).coordinates(torch.as_tensor(found.cluster_centers_).to(latents))[:, 0].argsort()
-    out[rows] = np.argsort(order.numpy())[found.labels_]
-    return out
-
 # %% ../nbs/44_explorer.ipynb #9870573a
 @dataclass(frozen=True, eq=False)
 class Landscape:
@@ -160,7 +147,7 @@ def landscape(run:Run, # finished run
               star=None, # columns of the star file; all that vary if None, () for none
               maps:dict|None=None, # more maps: name -> (N, 2) array
               umap:bool=False, # a UMAP, too?
-              k:int=6, # clusters
+              k:int=6, # clusters; fewer if the latents of a thousand images have fewer different values
              ) -> Landscape:
     "Maps of a run's latents, and a table of what is known of its images."
     z, n = run.latents.detach().cpu(), len(run)
@@ -172,8 +159,9 @@ def landscape(run:Run, # finished run
         if np.shape(xy) != (n, 2):
             raise InputError(f"landscape, map '{name}'", f"shape {np.shape(xy)}", f"({n}, 2)")
         found[name] = np.asarray(xy, float), (f"{name} 1", f"{name} 2")
-    own = pd.DataFrame({"density": point_density(next(iter(found.values()))[0]), "cluster": clusters(z, k),
-                        "correlation": run.correlations.cpu().numpy(),
+    k = min(k, len(z[used_rows(z, 1000)].unique(dim=0)))
+    own = pd.DataFrame({"density": point_density(next(iter(found.values()))[0]),
+                        "cluster": cluster_images(z, k).labels.numpy(), "correlation": run.correlations.cpu().numpy(),
                         "information, nats": run.information.cpu().numpy()})
     given, from_star = _as_table(values, n), star_columns(run, star)
     return Landscape(z, found, pd.concat(
