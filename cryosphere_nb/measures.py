@@ -376,7 +376,7 @@ def _checked_beads(coords, structure):
                          f"(N, {structure.n_beads}, 3), one structure per image")
     return coords
 
-# %% ../nbs/42_measures.ipynb #176e72a6
+# %% ../nbs/42_measures.ipynb #c46754ea
 def population(run:Run, # finished run
                coordinates:dict, # name -> coordinate
                rows=None, # which images, for example those of some views; all if None

@@ -6,7 +6,7 @@
 __all__ = ['UNDERSMOOTH', 'without_prior', 'merge_alike', 'Population', 'ml_density', 'PriorScores', 'latent_draws',
            'score_density', 'normal_population', 'change_prior', 'view_weights']
 
-# %% ../nbs/08_populations.ipynb #3dc63b46
+# %% ../nbs/08_populations.ipynb #622cd313
 import math
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from scipy.stats import qmc
 
 from .core import InputError
 
-# %% ../nbs/08_populations.ipynb #8be11a55
+# %% ../nbs/08_populations.ipynb #3fd490e8
 def without_prior(mean, # (N,) of a posterior that was made with the prior N(0, 1)
                   std, # (N,) of it
                  ) -> tuple[np.ndarray, np.ndarray]: # slope, precision (N,): log-likelihood is slope·t − precision·t²/2
@@ -27,7 +27,7 @@ def without_prior(mean, # (N,) of a posterior that was made with the prior N(0, 
     precision = np.maximum(1/np.square(std) - 1, 0)
     return np.where(precision > 0, mean/np.square(std), 0.), precision
 
-# %% ../nbs/08_populations.ipynb #00e583dd
+# %% ../nbs/08_populations.ipynb #04e416ad
 def merge_alike(slope, precision, # (N,) of `without_prior`
                 finest:float, # standard deviation below which images need not be told apart
                ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # row of each image (N,); slope, precision (M,) of the rows
@@ -40,7 +40,7 @@ def merge_alike(slope, precision, # (N,) of `without_prior`
     count = np.bincount(row)
     return row, np.bincount(row, slope)/count, np.bincount(row, precision)/count
 
-# %% ../nbs/08_populations.ipynb #ffdae8d9
+# %% ../nbs/08_populations.ipynb #df7c2956
 class _LogSpline:
     "A density on a grid, exp of a cubic spline, and its fit to likelihoods."
     def __init__(self, log_likelihood, grid, splines):
@@ -75,7 +75,7 @@ class _LogSpline:
             damp = max(damp/8, 1e-6)
         return c
 
-# %% ../nbs/08_populations.ipynb #2a324ded
+# %% ../nbs/08_populations.ipynb #470bbf32
 @dataclass(frozen=True)
 class Population:
     "A density along a coordinate, as shares of a grid, with bootstrap draws."
@@ -187,7 +187,7 @@ def _choose_smoothing(fit, one, two, near=1.):
         if held[-1] < max(held) - 5: break # it only gets worse
     return taus[np.argmax(np.array(held) > max(held) - near)]
 
-# %% ../nbs/08_populations.ipynb #ee6d7bf9
+# %% ../nbs/08_populations.ipynb #901ead29
 class PriorScores:
     "The change of a coordinate after which its prior is N(0, 1): score t to value q, and back."
     def __init__(self, values, # (n,) of the coordinate at draws from the prior
@@ -238,7 +238,7 @@ def score_density(mean, std, # (N,) posterior of each image's score, made with t
     found = ml_density(slope[:, None]*grid - precision[:, None]*grid**2/2, grid, row, **kw)
     return Population(scores.value(grid), found.mass, found.draws, found.level, found.smoothing, found.images)
 
-# %% ../nbs/08_populations.ipynb #12f2eafa
+# %% ../nbs/08_populations.ipynb #db8e5a00
 def normal_population(mean, # (N, L) of posteriors that were made with the prior N(0, 1)
                       cov, # (N, L, L)
                       steps:int=200, most:int=20_000, # images to look at
@@ -263,7 +263,8 @@ def change_prior(mean, cov, # (N, L), (N, L, L): posteriors that were made with 
     return _posterior(*_latent_likelihood(np.asarray(mean, float), np.asarray(cov, float)), centre, spread)
 
 def _latent_likelihood(mean, cov):
-    "Slope (N, L) and precision (N, L, L) of what images say by themselves; nothing where they are less sure than the prior."
+    """Slope (N, L) and precision (N, L, L) of what images say by themselves:
+    nothing in directions in which they are less sure than the prior."""
     value, axes = np.linalg.eigh(cov)
     precision = np.maximum(1/value - 1, 0)
     slope = np.einsum("nlk,nl->nk", axes, mean)*np.where(precision > 0, 1/value, 0)
@@ -274,7 +275,7 @@ def _posterior(slope, precision, centre, spread):
     C = np.linalg.inv(precision + prior)
     return np.einsum("nlm,nm->nl", C, slope + prior @ centre), C
 
-# %% ../nbs/08_populations.ipynb #bcbfe304
+# %% ../nbs/08_populations.ipynb #d2e9a1c3
 def view_weights(directions, # (N, 3) viewing directions in the molecule's frame, or (N, 3, 3) rotations
                  most:float=10., # an image counts at most this many times the mean
                 ) -> np.ndarray: # (N,) mean 1
