@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ligand_table', 'select_atoms', 'select', 'centroids', 'angle_between', 'torsion', 'Distance', 'Angle', 'Dihedral',
            'seen_from', 'Rotation', 'Displacement', 'RadiusOfGyration', 'RMSD', 'decode_points', 'measure',
-           'unit_names', 'bin_edges', 'bin_shares', 'free_energy', 'profile_blur', 'plot_free_energy', 'Screw', 'screw',
-           'screw_table', 'plot_screws', 'hinge_scores', 'hinge_peaks', 'hinge_table', 'plot_hinges', 'annotated',
-           'agreement', 'overlap', 'GeometryReport', 'geometry_report', 'plot_geometry']
+           'unit_names', 'population', 'bin_edges', 'bin_shares', 'free_energy', 'profile_blur', 'plot_free_energy',
+           'Screw', 'screw', 'screw_table', 'plot_screws', 'hinge_scores', 'hinge_peaks', 'hinge_table', 'plot_hinges',
+           'annotated', 'agreement', 'overlap', 'GeometryReport', 'geometry_report', 'plot_geometry']
 
 # %% ../nbs/42_measures.ipynb #dd361069
 import math, re, warnings
@@ -25,6 +25,8 @@ from .domains import following, image_pairs, structures_of
 from .geometry import apply_rigid, rmsd, superpose
 from .losses import count_clashes, pair_distances
 from .metrics import adjusted_rand, body_rotation, hinge_positions
+from cryosphere_nb.populations import (Population, PriorScores, change_prior, latent_draws, normal_population,
+    score_density)
 from .structure import Structure, bonded_pairs, select_residues
 from .train import Run, used_rows
 from .plotting import (draw_chain, drawn_bonds, finish_figure, label_array, label_ranges, principal_frame,
@@ -317,7 +319,38 @@ def measure(source, # (N, R, 3) beads or (N, A, 3) atoms, Å; or a `Run`
     table = pd.DataFrame({k: v.numpy() for k, v in out.items()}, index=pd.Index(rows.numpy(), name="image"))
     table.attrs["units"] = {name: coordinates[name.removesuffix("_std") if name not in coordinates else name].unit
                             for name in names}
+    if samples and known.any(): table.attrs |= _beyond_images(run, bench, table, rows[known])
     return table
+
+def _decoded(run, bench, z, chunk=2_000_000): # latents (n, L) -> name -> (n,) array
+    "Coordinates at latents."
+    parts = [bench(decode_points(run, some, bench.atoms))
+             for some in torch.as_tensor(z, dtype=torch.float32).split(max(1, chunk//len(bench.atoms)))]
+    return {name: torch.cat([p[name] for p in parts]).numpy() for name in bench.coordinates}
+
+def _around(mean, cov): # (n, L), (n, L, L) -> (n, 2L, L)
+    "Points of each posterior that have its mean and its covariance."
+    L = mean.shape[1]
+    step = math.sqrt(L)*np.linalg.cholesky(cov).transpose(0, 2, 1)
+    return np.concatenate([mean[:, None] + step, mean[:, None] - step], 1)
+
+def _beyond_images(run, bench, table, rows, most=500):
+    """What `free_energy` has to know of coordinates besides: their quantiles under the prior of the latents, and how
+    much of their uncertainty does not come from the latents."""
+    rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).long()]
+    mean, cov = run.latents[rows].double().numpy(), run.latent_cov[rows].double().numpy()
+    points = _around(mean, cov)
+    near = _decoded(run, bench, points.reshape(-1, mean.shape[1]))
+    far = _decoded(run, bench, latent_draws(mean.shape[1], power=12))
+    prior, beyond = {}, {}
+    for name, c in bench.coordinates.items():
+        here = torch.tensor(table.loc[rows.numpy(), name].to_numpy())
+        by_latents = _spread(torch.from_numpy(near[name]).view(len(rows), -1), here, getattr(c, "period", None)).numpy()
+        rest = np.median(table.loc[rows.numpy(), f"{name}_std"].to_numpy()**2 - by_latents**2)
+        if np.ptp(far[name]) > 0:
+            prior[name] = np.quantile(far[name], (np.arange(256) + 0.5)/256).tolist()
+            beyond[name] = math.sqrt(max(rest, 0.))
+    return dict(prior=prior, beyond=beyond)
 
 def unit_names(table:pd.DataFrame, # as from `measure`
               ) -> pd.DataFrame:
@@ -342,6 +375,46 @@ def _checked_beads(coords, structure):
         raise InputError("beads", f"shape {tuple(coords.shape)}",
                          f"(N, {structure.n_beads}, 3), one structure per image")
     return coords
+
+# %% ../nbs/42_measures.ipynb #c46754ea
+def population(run:Run, # finished run
+               coordinates:dict, # name -> coordinate
+               rows=None, # which images, for example those of some views; all if None
+               # how much each image of `rows` counts, for example `view_weights` of their poses; all the same if None
+               weight=None,
+               group=None, # a number for each image of `rows`: those with the same are drawn as one, as `image_id`
+               n_boot:int=200, # bootstrap draws
+               level:float=0.9, # of the band
+               seed:int=0,
+               chunk:int=4096, # images at a time
+              ) -> dict: # name -> `Population`, in table units
+    "Density of the molecules along coordinates, by maximum likelihood: `wells()` of it gives populations."
+    if not isinstance(coordinates, dict) or not coordinates:
+        raise InputError("population, coordinates", repr(coordinates), "name -> coordinate, as for `measure`")
+    rows = run.rows(rows)
+    known = run.latents[rows].isfinite().all(1).numpy()
+    pick = lambda v: None if v is None else np.asarray(v)[known]
+    for name, v in dict(weight=weight, group=group).items():
+        if v is not None and len(v) != len(rows):
+            raise InputError(f"population, {name}", f"{len(v)} numbers", f"{len(rows)}, one for each image")
+    rows, bench = rows[torch.from_numpy(known)], _Bench(run.nominal, coordinates)
+    if len(rows) < 100: raise InputError("population", f"{len(rows)} images with a latent", "100 or more")
+    bench.settle(decode_points(run, run.latents[rows[torch.linspace(0, len(rows) - 1, min(len(rows), 500)).long()]],
+                               bench.atoms))
+    mean, cov = run.latents[rows].double().numpy(), run.latent_cov[rows].double().numpy()
+    prior = normal_population(mean, cov)
+    mean, cov = change_prior(mean, cov, *prior)
+    scores = {name: PriorScores(q, getattr(coordinates[name], "period", None))
+              for name, q in _decoded(run, bench, latent_draws(mean.shape[1], *prior)).items()}
+    parts = {name: [] for name in coordinates}
+    for a in range(0, len(mean), chunk):
+        points = _around(mean[a:a + chunk], cov[a:a + chunk])
+        for name, q in _decoded(run, bench, points.reshape(-1, mean.shape[1])).items():
+            parts[name].append(scores[name].score(q).reshape(points.shape[:2]))
+    scored = {name: np.concatenate(t) for name, t in parts.items()}
+    return {name: score_density(t.mean(1), np.maximum(t.std(1), 1e-6), scores[name], weight=pick(weight),
+                                group=pick(group), n_boot=n_boot, level=level, seed=seed)
+            for name, t in scored.items()}
 
 # %% ../nbs/42_measures.ipynb #01ca71f8
 def bin_edges(values, # (N,)
@@ -370,19 +443,27 @@ def bin_shares(values, # (n,)
     if not period: below[:, 0], below[:, -1] = 0., 1. # what is beyond the ends belongs to the last bins
     return np.diff(below)
 
-def free_energy(values, # (N,) a coordinate; NaN is left out
+def free_energy(values, # (N,) a coordinate, NaN is left out; or a `Population`
                 bins:int=40, # how many
-                # (N,) uncertainty of each image, to spread it by; None takes the values as exact. Neither is right
-                # where posteriors are wide against wells: see the warning
+                # (N,) posterior standard deviation of each image; None takes the values as exact
                 std=None,
                 period:float|None=None, # of an angle in degrees, 360
                 n_boot:int=400, # bootstrap draws
                 level:float=0.95, # of the band
                 seed:int=0,
+                # (n,) the coordinate at draws from the latents' prior: what posteriors have to be freed of; a column of
+                # `measure` with `samples` brings it along. False: the histogram, of images spread by `std`
+                prior=None,
                ) -> pd.DataFrame: # a row for each bin: centre, low, high (of the bin), images, share, energy, energy_low, energy_high (kT)
-    """Histogram and free-energy profile of a coordinate, with a bootstrap band.
+    """Free-energy profile of a coordinate, with a bootstrap band: from the density of maximum likelihood where the
+    uncertainty of the images and their prior are known, else from the histogram.
 
-    Where posteriors are wide, wells are blurred and barriers are lower bounds; `attrs` has by how much (`blur_kt`)."""
+    In a histogram of wide posteriors wells are blurred and barriers are lower bounds; `attrs` has by how much
+    (`blur_kt`)."""
+    if isinstance(values, Population): return _profile(values, bins)
+    about, name = getattr(values, "attrs", {}), getattr(values, "name", None)
+    beyond = about.get("beyond", {}).get(name, 0.) if prior is None else 0.
+    prior = about.get("prior", {}).get(name, False) if prior is None else prior
     values = np.asarray(values, float)
     std = None if std is None else np.asarray(std, float)
     known = np.isfinite(values) & (True if std is None else np.isfinite(std))
@@ -390,6 +471,11 @@ def free_energy(values, # (N,) a coordinate; NaN is left out
         raise InputError("free_energy, values", f"shape {values.shape}, {int(known.sum())} of them finite",
                          "(N,), a number for each image")
     values, std = values[known], None if std is None else std[known]
+    if std is not None and prior is not False:
+        scores = PriorScores(prior, period)
+        own = np.sqrt(np.maximum(std**2 - beyond**2, 1e-4*std**2 + 1e-12))
+        return _profile(score_density(scores.score(values), np.maximum(own*scores.slope(values), 1e-6), scores,
+                                      n_boot=n_boot, level=level, seed=seed), bins)
     if period: values = np.mod(values + period/2, period) - period/2
     edges, rng = bin_edges(values, bins, period), np.random.default_rng(seed)
     count, draws = _bootstrap(values, std, edges, period, n_boot, rng)
@@ -400,11 +486,27 @@ def free_energy(values, # (N,) a coordinate; NaN is left out
     table = pd.DataFrame(dict(centre=(edges[1:] + edges[:-1])/2, low=edges[:-1], high=edges[1:],
                               images=count, share=count/len(values),
                               energy=energy, energy_low=low, energy_high=high))
-    table.attrs |= dict(images=len(values), blur_kt=profile_blur(values, std, edges, period))
+    table.attrs |= dict(images=len(values), blur_kt=profile_blur(values, std, edges, period), method="histogram")
     if table.attrs["blur_kt"] > 0.5:
         warnings.warn(f"free_energy: the posteriors (median std {np.median(std):.3g}) are wide against this profile, "
                       f"which changes by {table.attrs['blur_kt']:.1f} kT if it is blurred by them once more: "
                       "wells are too wide and barriers too low, here and in the profile of the means")
+    return table
+
+def _profile(found, bins):
+    "The table of `free_energy` from a `Population`, where it has more than a ten thousandth of its highest density."
+    there = np.flatnonzero(found.density > 1e-4*found.density.max())
+    edges = bin_edges(found.edges[[there[0], there[-1] + 1]], bins)
+    below, draws = found.below(edges)
+    share = np.diff(below)
+    with np.errstate(divide="ignore"):
+        energy, boot = (-np.log(s/s.max(-1, keepdims=True)) + 0. for s in (share, np.diff(draws, axis=1)))
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(boot, [0.5 - found.level/2, 0.5 + found.level/2], axis=0, method="nearest")
+    table = pd.DataFrame(dict(centre=(edges[1:] + edges[:-1])/2, low=edges[:-1], high=edges[1:],
+                              images=share*found.images, share=share,
+                              energy=energy, energy_low=low, energy_high=high))
+    table.attrs |= dict(images=found.images, blur_kt=0., method="maximum likelihood")
     return table
 
 def profile_blur(values, # (n,)
@@ -446,7 +548,7 @@ def plot_free_energy(table:pd.DataFrame, # as from `free_energy`
     fig, (top, low) = plt.subplots(2, 1, figsize=(4.2, 3.6), dpi=70, sharex=True, layout="constrained",
                                    height_ratios=(1, 1.4))
     top.stairs(table.images, [*table.low, table.high.iloc[-1]], fill=True, color="0.75")
-    top.set_ylabel("images")
+    top.set_ylabel("molecules" if table.attrs.get("method") == "maximum likelihood" else "images")
     cap = np.nanmax(np.where(np.isfinite(table.energy), table.energy, np.nan))*1.25 + 0.5
     finite = lambda v: np.clip(np.where(np.isfinite(v), v, 10*cap), 0, 10*cap)
     low.fill_between(table.centre, finite(table.energy_low), finite(table.energy_high),
