@@ -233,7 +233,7 @@ def read_star(path, # .star file of RELION 3.0 or later
     check_headers(stacks, file, pixel, c.numbers("rlnImageSize") if c.has("rlnImageSize") else None, label, headers)
     shift = star_shifts(c, pixel)
     check_shifts(shift, pixel*np.array([s.box for s in stacks])[file], label)
-    return Particles(block.table, R, shift, ctf, torch.from_numpy(pixel).float(), torch.ones(len(block.table)),
+    return Particles(block.table, R, shift, ctf, torch.tensor(pixel, dtype=torch.float32), torch.ones(len(block.table)),
                      stacks, file, index, tables, block.name, path, written={b.name: b.written for b in blocks})
 
 # %% ../nbs/21_relion.ipynb #8576b677
@@ -274,8 +274,12 @@ def as_relion(particles:Particles, # any particles
 def added_columns(table:pd.DataFrame, # the input's table
                   columns:dict, # name -> (N,) or (N, K) array
                  ) -> pd.DataFrame:
-    "The table with more columns; arrays of K columns become name1, ..., nameK."
-    new = {}
+    """The table with more columns; arrays of K columns become name1, ..., nameK. Columns of the same name from an
+    earlier run, which begin with cryosphere, give way."""
+    new, own = {}, [re.escape(name) for name in columns if name.startswith("cryosphere")]
+    if stale := [c for c in table if any(re.fullmatch(name + r"\d*", c) for name in own)]:
+        warnings.warn(f"{', '.join(stale)} of an earlier run give way to the new ones")
+        table = table.drop(columns=stale)
     for name, values in columns.items():
         values = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
         if len(values) != len(table):
