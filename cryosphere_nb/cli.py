@@ -277,7 +277,8 @@ def list_files(files:dict) -> str: # what -> path, or list of paths
 
 CONTENTS = dict(contents="what is in this folder", states="a structure for each cluster of images, a model each",
                 clusters="the same, a file each, with the numbers of the map",
-                stars="the images of each cluster", cs="the same for cryoSPARC", walks="walks as multi-model files, named by their axes",
+                stars="the images of each cluster", cs="the images of each cluster, for cryoSPARC",
+                walks="walks as multi-model files, named by their axes",
                 walk_tables="the images of the walks", states_table="one row per cluster",
                 map="all images along the principal axes (and in a UMAP), clusters with their numbers, walks",
                 explorer="the same map as a page: click an image for its structure, draw a path, select particles",

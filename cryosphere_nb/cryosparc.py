@@ -37,8 +37,9 @@ def array_in(f, # binary file, at its start
     bad = lambda found, hint="": InputError(where, found, expected, hint)
     start = f.read(12)
     if start[:6] != b"\x93NUMPY":
-        raise bad({b"PK": "a zip archive", b"\x1f\x8b": "a gzip archive"}.get(
-            start[:2], "a file that is no numpy array"))
+        raise bad({b"PK": "a zip archive", b"\x1f\x8b": "a gzip archive", b"\x95C": "a compressed cs file"}.get(
+            start[:2], "a file that is no numpy array"), "cryosparc-tools makes a plain one: "
+            "Dataset.load(old).save(new)." if start[:2] == b"\x95C" else "")
     wide = start[6:7] > b"\x01"
     length = int.from_bytes(start[8:12 if wide else 10], "little")
     if start[6:7] not in (b"\x01", b"\x02", b"\x03") or length > min(size, 2**24):
@@ -272,7 +273,8 @@ def refuse_foreign(particles:Particles, # of any kind
     "Particles of another program make no cs file."
     if particles.kind != "cs":
         raise InputError(
-            path, f"particles of {particles.path.name}" if particles.path else "particles made from arrays", "particles that were read from a cs file",
+            path, f"particles of {particles.path.name}" if particles.path else "particles made from arrays",
+            "particles that were read from a cs file",
             "cryoSPARC matches particles by uid, which only its own files have. Read the cs file of these particles "
             "(with its passthrough), or write a star file: cryoSPARC's Import Particle Stack takes it.")
 
