@@ -315,12 +315,22 @@ def write_star(particles:Particles, # what to write
 # %% ../nbs/21_relion.ipynb #04a96317
 STAR_VERSIONS = {"3.0": 0, "3.1": 30001, "5": 50001} # of RELION -> what stands above its tables; 0 for nothing
 
-_OPTICS = [f"rln{name}" for name in (
+_labels = lambda names: [f"rln{name}" for name in names.split()]
+_OPTICS = _labels( # what belongs to an optics group
     "OpticsGroupName AmplitudeContrast SphericalAberration Voltage ImagePixelSize PixelSize DetectorPixelSize "
     "Magnification MicrographPixelSize MicrographOriginalPixelSize ImageSize ImageDimensionality MtfFileName "
-    "CtfDataAreCtfPremultiplied CtfDataArePhaseFlipped CtfDataAreCtfCorrected BeamTiltX BeamTiltY").split()]
-_SINCE_31 = {"rlnOddZernike": 0, "rlnEvenZernike": 0, "rlnMagMat00": 1, "rlnMagMat01": 0, "rlnMagMat10": 0,
-             "rlnMagMat11": 1} # of optics groups, too, and what they are of a perfect microscope
+    "CtfDataAreCtfPremultiplied CtfDataArePhaseFlipped CtfDataAreCtfCorrected BeamTiltX BeamTiltY OddZernike "
+    "EvenZernike MagMat00 MagMat01 MagMat10 MagMat11")
+_OF_30 = _labels( # what RELION 3.0 knows of a particle
+    "AmplitudeContrast AnglePsi AnglePsiFlipRatio AnglePsiPrior AngleRot AngleRotPrior AngleTilt AngleTiltPrior AreaId "
+    "AreaName AutopickFigureOfMerit BeamTiltClass BeamTiltX BeamTiltY ClassNumber CoordinateX CoordinateY CoordinateZ "
+    "CtfAstigmatism CtfBfactor CtfDataAreCtfPremultiplied CtfDataArePhaseFlipped CtfFigureOfMerit CtfMaxResolution "
+    "CtfScalefactor CtfValidationScore DefocusAngle DefocusU DefocusV DetectorPixelSize GroupName GroupNumber "
+    "HelicalTrackLength HelicalTubeID ImageDimensionality ImageId ImageName ImageOriginalName ImageSize ImageWeight "
+    "KullbackLeiblerDivergence LogLikeliContribution Magnification MaxValueProbDistribution MicrographId "
+    "MicrographName MicrographOriginalPixelSize NormCorrection NrOfFrames NrOfSignificantSamples OriginX OriginXPrior "
+    "OriginY OriginYPrior OriginZ OriginZPrior OriginalParticleName ParticleFigureOfMerit ParticleId ParticleName "
+    "ParticleNumber ParticleSelectZScore PhaseShift PixelSize RandomSubset SphericalAberration Voltage")
 
 def star_form(blocks:list[StarBlock], # of a star file
               name:str, # of the block with the particles
@@ -343,6 +353,7 @@ def star_form(blocks:list[StarBlock], # of a star file
                              "Read the particles with their stacks, and write those.")
         made = _one_table if version == "3.0" else _two_tables
         optics, block = made(c, optics, block, pixel_size if stated is None else stated, box)
+    if version == "3.0": block = _known_to_30(block)
     every = [b for b in (optics, block, *others) if b is not None]
     return [replace(b, version=STAR_VERSIONS[version]) for b in every]
 
@@ -367,16 +378,22 @@ def _one_table(c, optics, block, pixel, box): # as of 3.0
         ) else {"rlnDetectorPixelSize": pixel, "rlnMagnification": np.full(len(pixel), 10000)}
     if c.has("rlnPixelSize") and not np.allclose(c.numbers("rlnPixelSize"), pixel, rtol=1e-5, atol=0):
         new["rlnPixelSize"] = pixel
-    numbers = lambda text: set(map(_number, re.split(r"[\[\], ]+", str(text).strip("[] "))))
-    unknown = [n for n, usual in _SINCE_31.items() if n in table and any(numbers(v) != {usual} for v in set(table[n]))]
-    if unknown: warnings.warn(f"RELION 3.0 does not know {', '.join(unknown)}, which are written and not used by it")
     return None, replace(block, name="", table=table.assign(**new),
                          written={n: w for n, w in written.items() if n not in new})
+
+def _known_to_30(block):
+    "Without the columns at which RELION 3.0 would stop."
+    table = block.table[[n for n in block.table if n in _OF_30]]
+    said = "rlnOpticsGroup", "rlnOpticsGroupName", "rlnImagePixelSize" # otherwise
+    if lost := [n for n in block.table if n not in table and n not in said]:
+        warnings.warn(f"RELION 3.0 stops at a column that it does not know; left out: {', '.join(lost[:8])}"
+                      + f" and {len(lost) - 8} more"*(len(lost) > 8))
+    return replace(block, table=table, written={n: w for n, w in block.written.items() if n in table})
 
 def _two_tables(c, optics, block, pixel, box): # as of 3.1; optics is None
     "Rows that agree in what an optics group says are one."
     table, written = _scaled_origins(block.table, block.written, "", "Angst", pixel)
-    optics = table[[n for n in [*_OPTICS, *_SINCE_31] if n in table]].reset_index(drop=True)
+    optics = table[[n for n in _OPTICS if n in table]].reset_index(drop=True)
     if "rlnImagePixelSize" not in optics: optics["rlnImagePixelSize"] = pixel
     if box is not None: optics = optics.assign(rlnImageSize=box, rlnImageDimensionality=2)
     if "rlnImageSize" not in optics:
@@ -392,7 +409,7 @@ def _two_tables(c, optics, block, pixel, box): # as of 3.1; optics is None
         made.insert(0, "rlnOpticsGroupName", [f"opticsGroup{g}" for g in group[first]])
     made.insert(0, "rlnOpticsGroup", group[first])
     words = {n: w[first] for n, w in written.items() if n in made}
-    table = table.drop(columns=[n for n in [*_OPTICS, *_SINCE_31] if n in table]).assign(rlnOpticsGroup=group)
+    table = table.drop(columns=[n for n in _OPTICS if n in table]).assign(rlnOpticsGroup=group)
     return (StarBlock("optics", made, words),
             replace(block, name="particles", table=table, written={n: w for n, w in written.items() if n in table}))
 
