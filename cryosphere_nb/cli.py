@@ -277,7 +277,8 @@ def list_files(files:dict) -> str: # what -> path, or list of paths
 
 CONTENTS = dict(contents="what is in this folder", states="a structure for each cluster of images, a model each",
                 clusters="the same, a file each, with the numbers of the map",
-                stars="the images of each cluster", walks="walks as multi-model files, named by their axes",
+                stars="the images of each cluster", cs="the images of each cluster, for cryoSPARC",
+                walks="walks as multi-model files, named by their axes",
                 walk_tables="the images of the walks", states_table="one row per cluster",
                 map="all images along the principal axes (and in a UMAP), clusters with their numbers, walks",
                 explorer="the same map as a page: click an image for its structure, draw a path, select particles",
@@ -458,6 +459,8 @@ def export_run(run, # `Run`, finished
                map_resolution:float|None=None, # Å; volumes of the same conformations, too
                map_like=None, # path of a map whose box, voxels and origin these have; None: `map_grid`
                overwrite:bool=False, # replace files that are there?
+               particles=None, # `Particles` of the run, from a cs file: cs files of the clusters, too
+               version:str|None=None, # of RELION, of `STAR_VERSIONS`, for the star files; None: as read
               ) -> dict: # what -> path, or list of paths
     "`write_ensemble`, a table of the residues, and volumes."
     import torch
@@ -481,7 +484,8 @@ def export_run(run, # `Run`, finished
         xyz = run.decode_atoms(torch.cat([run.latents[clusters.images], walk.latents]))
         made = conformation_maps(run.nominal, xyz, map_resolution, grid)
         first = next(made) # refuses before anything is written
-    files = write_ensemble(run, folder, n_clusters, walk, clusters, trajectory, overwrite=overwrite) # all or none
+    files = write_ensemble(run, folder, n_clusters, walk, clusters, trajectory, overwrite=overwrite,
+                           particles=particles, version=version) # all or none
     for file, map in zip(volumes, itertools.chain([first], made) if maps else ()): write_map(map, file, overwrite)
     moved_by = residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads)
     known = uncertainty(run, used_rows(run.latents, 200))
@@ -496,9 +500,12 @@ def export_command(args) -> Answer:
     from cryosphere_nb.train import Run
     if args.map_like and args.map is None:
         raise InputError("--map-like", args.map_like, "--map with it: the resolution of the volumes")
-    run = Run.load(args.run, args.which)
+    run, particles = Run.load(args.run, args.which), None
+    if args.particles:
+        from cryosphere_nb.debiasing import check_particles
+        particles = check_particles(run, given_particles(args), len(run))
     files = export_run(run, args.out or Path(args.run)/"export", chosen_walk(args, run), args.clusters, args.trajectory,
-                       args.map, args.map_like, args.overwrite)
+                       args.map, args.map_like, args.overwrite, particles, args.star_version)
     return Answer(dict(run=args.run, files=files), list_files(files))
 
 # %% ../nbs/60_cli.ipynb #66cad41f
@@ -1180,6 +1187,9 @@ def export_options(parser):
     walk_options(parser)
     parser.add_argument("--clusters", type=option_reader(int, least=1), default=5, metavar="INT",
                         help="clusters of images, each with its structure and its star file (default: 5)")
+    parser.add_argument("--star-version", choices=("3.0", "3.1", "5"),
+                        help="version of RELION whose form the star files have (default: as read by fit)")
+    particles_options(parser, "--particles", ": the .cs file of the run, for a .cs file of each cluster, too")
     parser.add_argument("--trajectory", choices=("xtc", "dcd"), help="the walk as a trajectory, too")
     parser.add_argument("--map", type=option_reader(float), nargs="?", const=6., metavar="RESOLUTION",
                         help="volumes of the same conformations, too, as mrc files computed from the model at this "

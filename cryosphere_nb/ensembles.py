@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['TRAJECTORIES', 'ImagePath', 'typical', 'neighbour_graph', 'path_between', 'Clusters', 'cluster_images',
            'plot_clusters', 'image_frames', 'topology_path', 'write_structures', 'residue_fluctuation', 'residue_shift',
-           'residue_specs', 'chimerax_file', 'chimerax_script', 'split_star', 'ensemble_files', 'flat_files',
+           'residue_specs', 'chimerax_file', 'chimerax_script', 'split_particles', 'ensemble_files', 'flat_files',
            'write_ensemble']
 
 # %% ../nbs/43_ensembles.ipynb #2e2ffd92
 import re, tempfile, warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
@@ -24,7 +24,10 @@ from torch import Tensor
 
 from .analysis import Traversal, check_output, latent_axes, residue_motion, traverse
 from .core import InputError, file_name, write_atomic, write_csv
-from .relion import star_blocks
+from .cryosparc import refuse_foreign
+from .formats import check_writer, write_particle_file
+from .particles import Particles
+from .relion import STAR_VERSIONS, added_columns, star_blocks, star_form
 from .stacks import refuse_overwrite
 from .star import write_star_text
 from .structure import Structure, save_structure
@@ -346,20 +349,36 @@ def chimerax_script(structure:Structure, # nominal model
     return "\n".join([*lines, "view", ""])
 
 # %% ../nbs/43_ensembles.ipynb #a58cdbb4
-def split_star(path, # star file
-               groups:dict, # file to write -> (n,) rows of the star file
-               overwrite:bool=False, # replace existing files?
-              ) -> list[Path]: # the files
-    "Write some rows of a star file into files of their own; all columns and other blocks are kept."
-    _distinct(groups, "split_star")
-    blocks, particles = star_blocks(path)
-    n, files = len(particles.table), {Path(file): np.asarray(torch.as_tensor(rows)) for file, rows in groups.items()}
+def split_particles(source, # star file, or `Particles`
+                    groups:dict, # file to write, .star or (of particles of a cs file) .cs -> (n,) rows
+                    columns:dict|None=None, # name -> (N,) or (N, K) array: results to add
+                    version:str|None=None, # of RELION, of `STAR_VERSIONS`; None: the form of the source
+                    overwrite:bool=False, # replace existing files?
+                   ) -> list[Path]: # the files
+    "Write some rows of particles into files of their own; all columns and other blocks are kept."
+    _distinct(groups, "split_particles")
+    loaded = isinstance(source, Particles)
+    blocks, particles = ([], None) if loaded else star_blocks(source)
+    n, inputs = (len(source), source.inputs) if loaded else (len(particles.table), [source])
+    files = {Path(file): np.asarray(torch.as_tensor(rows)) for file, rows in groups.items()}
+    form = {file: version if file.suffix.lower() == ".star" else None for file in files}
     for file, rows in files.items():
-        refuse_overwrite(file, overwrite, [path])
+        if loaded: check_writer(source, file, form[file])
+        elif file.suffix.lower() != ".star":
+            raise InputError(file, f"a star file, {source}", "a name that ends in .star",
+                             "For a cs file, read that of the particles, and give them as the source.")
+        refuse_overwrite(file, overwrite, inputs)
         if len(rows) and not 0 <= rows.min() <= rows.max() < n:
-            raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {n - 1}, the rows of {path}")
+            raise InputError(f"{file}, rows", f"{rows.min()} to {rows.max()}", f"0 to {n - 1}, the rows of {source}")
+    columns = {c: np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v) for c, v in (columns or {}).items()}
+    whole = None if loaded else replace(particles, table=added_columns(particles.table, columns))
     for file, rows in files.items():
-        write_star_text(file, [b.take(rows) if b is particles else b for b in blocks])
+        if loaded:
+            write_particle_file(source.select(rows), file, {c: v[rows] for c, v in columns.items()}, form[file],
+                                overwrite)
+            continue
+        some = [whole.take(rows) if b is particles else b for b in blocks]
+        write_star_text(file, some if version is None else star_form(some, whole.name, version, file))
     return list(files)
 
 # %% ../nbs/43_ensembles.ipynb #8ee9cb1f
@@ -369,12 +388,14 @@ def ensemble_files(folder, # where to
                    walks=("walk",), # their names
                    trajectory:str|None=None, # "xtc", "dcd", or None for none
                    moving:str="walk", # what the trajectory is called
+                   cs:bool=False, # cs files of the clusters, too?
                   ) -> dict: # what -> path, or list of paths
     "What `write_ensemble` writes, and where."
     folder, named = Path(folder), lambda end: [folder/f"cluster_{c:02d}.{end}" for c in range(n_clusters)]
     files = dict(states=folder/"ensemble.cif", table=folder/"ensemble.csv", clusters=named("cif"),
                  stars=named("star"), walks=[folder/f"{name}.cif" for name in walks],
                  walk_tables=[folder/f"{name}.csv" for name in walks], script=folder/"ensemble.cxc")
+    if cs: files["cs"] = named("cs")
     if trajectory:
         files["trajectory"] = folder/f"{moving}.{trajectory}"
         files["topology"] = topology_path(files["trajectory"], structure)
@@ -397,6 +418,8 @@ def write_ensemble(run, # finished run
                    map=None, # a map for the ChimeraX script
                    volumes=(), # more maps for it, to be played one after another
                    overwrite:bool=False, # replace existing files?
+                   particles:Particles|None=None, # of the run, from a cs file: cs files of the clusters, too
+                   version:str|None=None, # of RELION, of `STAR_VERSIONS`, for the star files; None: as read
                   ) -> dict: # what -> path, or list of paths
     "Write clusters, walks, their particles and a ChimeraX script into a folder."
     if trajectory not in (None, "xtc", "dcd"):
@@ -406,11 +429,18 @@ def write_ensemble(run, # finished run
     walks = walk if isinstance(walk, dict) else dict(walk=traverse(run.latents) if walk is None else walk)
     star = run.folder/"particles.star" if star is None else Path(star)
     first, K = next(iter(walks)), len(clusters)
-    files = ensemble_files(folder, s, K, walks, trajectory, first if images is None else "images")
+    files = ensemble_files(folder, s, K, walks, trajectory, first if images is None else "images",
+                           particles is not None)
+    if particles is not None:
+        refuse_foreign(particles, files["cs"][0])
+        if len(particles) != len(run):
+            raise InputError("write_ensemble, particles", f"{len(particles)} particles", f"the {len(run)} of the run")
+    if version is not None and version not in STAR_VERSIONS:
+        raise InputError("version", repr(version), " or ".join(map(repr, STAR_VERSIONS)))
     every = flat_files(files)
     _distinct(every, "write_ensemble")
     for file in every:
-        refuse_overwrite(file, overwrite, [star, map])
+        refuse_overwrite(file, overwrite, [star, map, *(particles.inputs if particles is not None else [])])
         check_output(run, file, overwrite)
     if images is not None: _check_images(run, images)
     bodies = run.domains.labels if run.domains else run.segments
@@ -421,7 +451,12 @@ def write_ensemble(run, # finished run
     if old := sorted(p.name for p in folder.glob("cluster_[0-9]*.*") if p not in every):
         warnings.warn(f"{folder}: {', '.join(old)} are of an earlier ensemble")
     decoded = lambda w: (run.decode_atoms(z) for z in w.latents.split(16))
-    split_star(star, {file: clusters.rows(c) for c, file in enumerate(files["stars"])}, overwrite)
+    groups = lambda what: {file: clusters.rows(c) for c, file in enumerate(files[what])}
+    split_particles(star, groups("stars"), version=version, overwrite=overwrite)
+    if particles is not None:
+        split_particles(particles, groups("cs"), dict(
+            cryosphereLatent=run.latents, cryosphereLatentStd=run.latent_std, cryosphereCorrelation=run.correlations,
+            cryosphereCluster=clusters.labels), overwrite=overwrite)
     atoms = run.decode_atoms(run.latents[clusters.images])
     save_structure(s, files["states"], atoms, residue_fluctuation(run), overwrite)
     for c, file in enumerate(files["clusters"]):

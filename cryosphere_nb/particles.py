@@ -39,6 +39,8 @@ class Particles:
     path:Path|None=None # file they came from
     kind:str="star" # of file: "star", "cs", "cryodrgn", "memory", or your own
     written:dict=field(default_factory=dict, repr=False) # block -> column of numbers -> (rows,) their text in the file
+    fields:dict=field(default_factory=dict, repr=False) # of a cs file: field -> its type, encoding of its text
+    passthrough:Path|None=None # second file of a cs file
 
     def __len__(self): return len(self.table)
     def __repr__(self):
@@ -48,6 +50,10 @@ class Particles:
                 f"box {several(self.boxes)}, pixel {several(self.pixel_size.unique().tolist())} Å)")
     @property
     def optics(self): return self.blocks.get("optics")
+    @property
+    def inputs(self) -> list: # paths
+        "The files they were read from, which are never overwritten."
+        return [p for p in (self.path, self.passthrough) if p] + [s.path for s in self.stacks if s.array is None]
     @property
     def box(self) -> Tensor: # (N,) pixels
         return torch.tensor([s.box for s in self.stacks])[torch.as_tensor(self.file)]

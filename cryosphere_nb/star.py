@@ -93,6 +93,7 @@ class StarBlock:
     written:dict=field(default_factory=dict, repr=False) # column of numbers -> (n,) bytes, as the file has them
     loop:bool=True # False: a list of labels and values, one row; the table's attrs say so, too
     line:int=0 # of the file, where it starts
+    version:int=0 # 30001, 50001, ...: of RELION, as the comment above says; 0 if it does not. In the attrs, too
 
     def as_text(self) -> pd.DataFrame: # (n rows)
         "The table with every value as it is written."
@@ -137,8 +138,16 @@ def read_star_text(path, # .star file
                              "Other programs read one of them: give each its own name, or its own file.")
         seen[name] = k + 1
         if (block := _read_block(path, name, lines, k, end)) is not None:
-            blocks.append(replace(block, line=k + 1))
+            block.table.attrs["version"] = version = _version_above(lines, k)
+            blocks.append(replace(block, line=k + 1, version=version))
     return blocks
+
+def _version_above(lines, head): # 0 if the comments above the block name none
+    "The number in `# version 50001`."
+    for line in reversed(lines[max(head - 20, 0):head]):
+        if m := re.match(rb"\s*# version (\d{1,9})\s*$", line): return int(m[1])
+        if line.strip() and line.lstrip()[:1] != b"#": break
+    return 0
 
 def _read_block(path, name, lines, head, end): # lines head + 1 .. end belong to it; None if there is nothing
     "A table or a list."
@@ -245,7 +254,7 @@ def write_star_text(path, # .star file, written atomically
                 if re.search(r"[ \t\v\f\r\n]", label):
                     raise InputError(f"data_{b.name}, column '{printable(label)}'", "a name with a space",
                                      "a name in one word")
-            put("", f"data_{b.name}", "")
+            put("", *[f"# version {b.version}", ""]*bool(b.version), f"data_{b.name}", "")
             if not b.loop and len(b.table) == 1:
                 put(*(f"_{c} {_column(b, c, slice(None))[0]}" for c in b.table), "")
             else:
