@@ -277,8 +277,9 @@ def frame_posterior(stacks, # K stacks that differ in their SNR only
                    ) -> Tensor: # (K, n, F)
     "Probability of every frame of the true movie, for each image, at each SNR."
     s, n = stacks[0].simulation, len(stacks[0].particles)
-    if (p := s.flaws) is not None:
-        raise InputError("oracle", f"a stack with {p.imperfections}", "an ideal one", "It knows only the ideal image model.")
+    if s.flaws is not None and s.flaws.imperfections != Imperfections():
+        raise InputError("oracle", f"a stack with {s.flaws.imperfections}", "an ideal one",
+                         "It knows only the ideal image model.")
     if any((t.name, t.seed, len(t.particles), len(t.simulation)) != (stacks[0].name, stacks[0].seed, n, len(s))
                for t in stacks):
         raise InputError("oracle", "; ".join(map(repr, stacks)), "stacks that differ in their SNR only")
