@@ -43,7 +43,7 @@ RUNGS = dict(
     nothing=Rung("nothing is wrong"),
     junk=Rung("20 % of the images are junk", Imperfections(junk=0.2)),
     neighbours=Rung("20 % of the images have a neighbour", Imperfections(neighbours=0.2)),
-    noise=Rung("noise falls 11-fold with resolution", Imperfections(noise_fall=10.)),
+    noise=Rung("noise falls 6-fold with resolution", Imperfections(noise_fall=5.)),
     scale=Rung("contrast varies by 30 %, defocus is off by 200 Å", Imperfections(scale=0.3, defocus_a=200.)),
     model=Rung("domains of the model are off by 4° and 1 Å", Imperfections(), 4., 1.),
     poses2=Rung("poses are off by 2° and 1 Å", Imperfections(rotation_deg=2., origin_a=1.)),
@@ -51,7 +51,7 @@ RUNGS = dict(
     missing=Rung("30 % of the molecules lack LID", Imperfections(**LID)),
     all=Rung("all of it, poses off by 2° and 1 Å",
              Imperfections(rotation_deg=2., origin_a=1., defocus_a=200., scale=0.3, junk=0.2, neighbours=0.2,
-                           noise_fall=10., **LID), 4., 1.))
+                           noise_fall=5., **LID), 4., 1.))
 
 def stack_of(rung:Rung, snr, images, folder): # folder of clean images, or None
     "Images with what is wrong on this rung, and the model that a run is given."
