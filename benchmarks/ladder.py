@@ -16,7 +16,7 @@ import argparse, contextlib, sys, tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import pandas as pd, torch
+import pandas as pd, roma, torch
 
 from recovery import RESULTS, SAME, facts, plain, setting, store
 from segments import PUBLISHED
@@ -62,8 +62,7 @@ def stack_of(rung:Rung, snr, images, folder): # folder of clean images, or None
 
 def pose_errors(particles, simulation) -> dict: # root mean square of the angle (degrees) and of the distance (Å)
     "How far the poses that a run is given are from the true ones."
-    turn = particles.R.double() @ simulation.R[:len(particles)].double().mT
-    angle = ((turn.diagonal(dim1=1, dim2=2).sum(1) - 1)/2).clamp(-1, 1).acos().rad2deg()
+    angle = roma.rotmat_geodesic_distance(particles.R.double(), simulation.R[:len(particles)].double()).rad2deg()
     away = (particles.shift - simulation.shift[:len(particles)]).norm(dim=1)
     return dict(pose_deg=angle.square().mean().sqrt(), origin_a=away.square().mean().sqrt())
 
