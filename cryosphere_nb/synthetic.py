@@ -286,7 +286,7 @@ class Simulation:
     values:pd.DataFrame|None=None # (F rows) what is known about each frame, for example an angle
     lacking:Tensor|None=None # (N,) bool, images whose particle lacks the subunit
     subunit:Tensor|None=None # (R,) bool, residues that those particles lack
-    flaws:"Flaws|None"=None # what is wrong with the images, and with what the star file says of them
+    flaws:object|None=None # `Flaws`: what is wrong with the images, and with what the star file says of them
 
     def __len__(self): return len(self.states)
     def __repr__(self):
