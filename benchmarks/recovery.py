@@ -40,11 +40,13 @@ def plain(value): # a number, or lists and dicts of them, for JSON
     if not isinstance(value, float): return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
+# what makes two rows the same measurement
+SAME = ("method", "stack", "snr", "seed", "subset", "data_seed", "settings", "stack_images", "threads", "device", "rung")
+
 def store(file:Path, table, extra:dict): # a table of `benchmark` or `oracle`
     "Add rows to the file; an earlier row of the same measurement goes."
     rows = [{k: plain(v) for k, v in row.items()} | extra for row in table.to_dict("records")]
-    same = ("method", "stack", "snr", "seed", "subset", "data_seed", "settings", "stack_images", "threads", "device")
-    key = lambda row: json.dumps([row.get(k) for k in same])
+    key = lambda row: json.dumps([row.get(k) for k in SAME])
     new = {key(r) for r in rows}
     old = read_json(file)["rows"] if file.is_file() else []
     write_json(file, dict(rows=[r for r in old if key(r) not in new] + rows))

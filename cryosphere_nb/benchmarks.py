@@ -27,8 +27,8 @@ from .metrics import coordinate_rmsd, occupied_segments, principal_motions, reco
 from .particles import Particles
 from .stacks import Stack
 from .structure import Structure
-from .synthetic import (Optics, Simulation, bimodal_angles, hinge_movie, point_half_plane, read_movie,
-    scatterers, simulate, two_body)
+from .synthetic import (Imperfections, Optics, Simulation, bimodal_angles, hinge_movie, impair,
+    point_half_plane, read_movie, scatterers, simulate, two_body)
 from .train import Run, fit
 
 # %% ../nbs/90_benchmarks.ipynb #dc22fd2a
@@ -219,6 +219,7 @@ def make_stack(name:str, # of `STACKS`
                seed:int=1, # of everything random
                folder=None, # keep clean images here, for other processes
                device="cpu", # where images are rendered
+               imperfections:Imperfections|None=None, # what is wrong with the images, or with what is said of them
               ) -> BenchmarkStack:
     "A stack of `STACKS` at this signal-to-noise ratio, in memory."
     if name not in STACKS: raise InputError("make_stack, name", repr(name), "one of " + ", ".join(STACKS))
@@ -227,11 +228,14 @@ def make_stack(name:str, # of `STACKS`
     signal = 1. if STACKS[name].empty else float(np.mean([
         c.var(axis=(-2, -1), ddof=1).mean() for c in np.array_split(clean[:n], max(1, n//500))]))
     simulation = replace(simulation, noise_std=(signal/snr)**0.5, snr=snr)
+    # what a file would say, also where no particle is
+    shown = replace(simulation, ctf=replace(simulation.ctf, scale=torch.ones(len(clean))))
     images = clean.copy()
+    if imperfections is not None:
+        simulation, shown = (impair(s, imperfections, seed) for s in (simulation, shown))
+        images[simulation.altered.numpy()] = simulation.clean(simulation.altered, device=device).numpy()
     for rows in torch.arange(len(images)).split(500):
         images[rows.numpy()] += simulation.noise(rows).numpy() # a tensor of one row would be taken for a number
-    # what a file would say, also where no particle is
-    shown = replace(simulation, ctf=replace(simulation.ctf, scale=torch.ones(len(images))))
     particles = replace(shown.particles, stacks=(Stack(f"{name}.mrcs", len(images), simulation.box, array=images),))
     structure = simulation.structure
     return BenchmarkStack(name, snr, seed, structure, simulation.frames[:, structure.bead_atom],
@@ -273,6 +277,9 @@ def frame_posterior(stacks, # K stacks that differ in their SNR only
                    ) -> Tensor: # (K, n, F)
     "Probability of every frame of the true movie, for each image, at each SNR."
     s, n = stacks[0].simulation, len(stacks[0].particles)
+    if s.flaws is not None and s.flaws.imperfections != Imperfections():
+        raise InputError("oracle", f"a stack with {s.flaws.imperfections}", "an ideal one",
+                         "It knows only the ideal image model.")
     if any((t.name, t.seed, len(t.particles), len(t.simulation)) != (stacks[0].name, stacks[0].seed, n, len(s))
                for t in stacks):
         raise InputError("oracle", "; ".join(map(repr, stacks)), "stacks that differ in their SNR only")

@@ -1,0 +1,141 @@
+"""What does each imperfection of real data cost? One difficulty after the other, then all of them.
+
+    python benchmarks/ladder.py                                               # all rungs, one seed
+    python benchmarks/ladder.py --rungs nothing poses2 poses4 --seeds 0 1 2
+    python benchmarks/ladder.py --rungs poses2 --set candidates=16            # other settings have rows of their own
+    python benchmarks/ladder.py --images 1000 --epochs 3 --out try.json       # a rehearsal
+
+Adenylate kinase of chapter 90 at SNR 0.01, with 20 segments; what is wrong on a rung is made by `Imperfections` and
+`degrade_model` of chapter 26, and everything else stays the same, images and noise included. Structures are compared
+with the true ones in the true frame: that of the true poses. Junk shows no structure and is not marked; where a part is
+missing, r and RMSD are those of the complete molecules, and `rmsd_incomplete` is that of what is there of the others.
+Rows are added to results/ladder.json as they are measured; what was measured before with the same settings is not
+measured again, unless --again says so. A first Ctrl-C, or SIGTERM, ends the script: a run that was in training gives no
+row (with --keep the same command goes on with it)."""
+import argparse, contextlib, sys, tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pandas as pd, roma, torch
+
+from recovery import RESULTS, SAME, facts, plain, setting, store
+from segments import PUBLISHED
+
+from cryosphere_nb.benchmarks import STACKS, make_stack, mark, train_fully
+from cryosphere_nb.core import read_json
+from cryosphere_nb.geometry import rmsd
+from cryosphere_nb.learner import TrainState, stop_on_interrupt
+from cryosphere_nb.measures import annotated
+from cryosphere_nb.synthetic import Imperfections, degrade_model
+
+STACK, DATA_SEED = "adenylate_kinase", 1
+
+@dataclass(frozen=True)
+class Rung:
+    "One difficulty, or several."
+    what:str # in words
+    wrong:Imperfections = Imperfections()
+    model_deg:float = 0. # by which each domain of the model is turned, degrees
+    model_a:float = 0. # by which it is moved, Å
+
+LID = dict(missing=0.3, missing_part=("4AKE", 122, 159))
+RUNGS = dict(
+    nothing=Rung("nothing is wrong"),
+    junk=Rung("20 % of the images are junk", Imperfections(junk=0.2)),
+    neighbours=Rung("20 % of the images have a neighbour", Imperfections(neighbours=0.2)),
+    noise=Rung("noise falls 6-fold with resolution", Imperfections(noise_fall=5.)),
+    scale=Rung("contrast varies by 30 %, defocus is off by 200 Å", Imperfections(scale=0.3, defocus_a=200.)),
+    model=Rung("domains of the model are off by 4° and 1 Å", Imperfections(), 4., 1.),
+    poses2=Rung("poses are off by 2° and 1 Å", Imperfections(rotation_deg=2., origin_a=1.)),
+    poses4=Rung("poses are off by 4° and 2 Å", Imperfections(rotation_deg=4., origin_a=2.)),
+    missing=Rung("30 % of the molecules lack LID", Imperfections(**LID)),
+    all=Rung("all of it, poses off by 2° and 1 Å",
+             Imperfections(rotation_deg=2., origin_a=1., defocus_a=200., scale=0.3, junk=0.2, neighbours=0.2,
+                           noise_fall=5., **LID), 4., 1.))
+
+def stack_of(rung:Rung, snr, images, folder): # folder of clean images, or None
+    "Images with what is wrong on this rung, and the model that a run is given."
+    stack = make_stack(STACK, snr, images, 0, DATA_SEED, folder, imperfections=rung.wrong)
+    if not rung.model_deg and not rung.model_a: return stack
+    bodies = annotated(stack.nominal, PUBLISHED[STACK])
+    return replace(stack, nominal=degrade_model(stack.nominal, bodies, rung.model_deg, rung.model_a, seed=DATA_SEED))
+
+def pose_errors(particles, simulation) -> dict: # root mean square of the angle (degrees) and of the distance (Å)
+    "How far the poses that a run is given are from the true ones."
+    angle = roma.rotmat_geodesic_distance(particles.R.double(), simulation.R[:len(particles)].double()).rad2deg()
+    away = (particles.shift - simulation.shift[:len(particles)]).norm(dim=1)
+    return dict(pose_deg=angle.square().mean().sqrt(), origin_a=away.square().mean().sqrt())
+
+def marks(stack, run) -> dict:
+    "r and RMSD in the true frame and superposed, over the images that show the complete molecule."
+    s, coords, truth = stack.simulation, run.coordinates(), stack.truth
+    shown = s.flaws.junk == 0
+    torn = shown & (torch.zeros(len(s), dtype=torch.bool) if s.lacking is None else s.lacking)
+    whole = shown & ~torn
+    median = lambda x, y, superposed: float(rmsd(x.double(), y.double(), superposed).median())
+    row = mark(stack, coords[whole], stack.states[whole], run.segments) | dict(
+        rmsd_superposed=median(coords[whole], truth[whole], True),
+        nominal_superposed=median(stack.nominal.beads.expand_as(truth[whole]), truth[whole], True),
+        junk=int((~shown).sum()), incomplete=int(torn.sum()))
+    if torn.any():
+        row |= dict(rmsd_incomplete=median(coords[torn][:, ~s.subunit], truth[torn][:, ~s.subunit], False))
+    return row | pose_errors(stack.particles, s)
+
+def about(rung, snr, n, seed, images, settings) -> dict:
+    "What a row is of."
+    return plain(dict(rung=rung, what=RUNGS[rung].what, stack=STACK, snr=snr, n_segments=n, seed=seed,
+                      subset="trained on", method="default", data_seed=DATA_SEED, settings=settings,
+                      stack_images=images, wrong=asdict(RUNGS[rung].wrong), model_deg=RUNGS[rung].model_deg,
+                      model_a=RUNGS[rung].model_a))
+
+def is_measured(file, row) -> bool: # row as from `about` and `facts`
+    "Is there a row of this measurement?"
+    rows = read_json(file)["rows"] if file.is_file() else []
+    return any(all(r.get(k) == row.get(k) for k in (*SAME, "wrong", "model_deg", "model_a")) for r in rows)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rungs", nargs="+", choices=list(RUNGS), default=list(RUNGS), metavar="RUNG",
+                   help="rungs to measure (all): " + ", ".join(RUNGS))
+    p.add_argument("--snr", type=float, default=0.01, help="signal-to-noise ratio (0.01)")
+    p.add_argument("--segments", type=int, default=20, help="number of segments to allow (20)")
+    p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
+    p.add_argument("--images", type=int, default=10_000, help="images (10000)")
+    p.add_argument("--epochs", type=int, help="setting epochs of `fit`")
+    p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
+    p.add_argument("--again", action="store_true", help="measure anew what was measured")
+    p.add_argument("--threads", type=int, default=1, help="threads (1)")
+    p.add_argument("--cache", help="folder for the clean images of the ideal stack")
+    p.add_argument("--keep", type=Path, help="keep the runs in this folder")
+    p.add_argument("--out", type=Path, default=RESULTS/"ladder.json",
+                   help="file that the rows are added to (results/ladder.json)")
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    if a.cache: Path(a.cache).mkdir(parents=True, exist_ok=True)
+    settings = dict(n_segments=a.segments) | ({} if a.epochs is None else dict(epochs=a.epochs)) | dict(a.set)
+    for rung in a.rungs:
+        seeds = [s for s in a.seeds
+                 if a.again or not is_measured(a.out, about(rung, a.snr, a.segments, s, a.images, settings) | facts())]
+        if len(seeds) < len(a.seeds): print(f"{rung}: {len(a.seeds) - len(seeds)} of {len(a.seeds)} measured before")
+        if not seeds: continue
+        stack = stack_of(RUNGS[rung], a.snr, a.images, a.cache)
+        for seed in seeds:
+            row = about(rung, a.snr, a.segments, seed, a.images, settings)
+            with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as folder:
+                out = Path(folder)/"_".join(map(str, (rung, a.snr, a.images, seed,
+                                                      *(f"{k}={v}" for k, v in settings.items()))))
+                run = train_fully(stack.particles, stack.nominal, out, resume=out.is_dir(),
+                                  **STACKS[STACK].settings | settings | dict(seed=seed))
+                told = TrainState()
+                with stop_on_interrupt(told): # a signal that comes now waits until the row is stored
+                    row |= marks(stack, run) | dict(minutes=run.state.elapsed/60, epochs=run.state.epoch)
+                    store(a.out, pd.DataFrame([row]), facts())
+            print(f"{rung}, seed {seed}: {row['what']}: r {row['r']:.3f}, RMSD {row['rmsd']:.2f} Å, superposed "
+                  f"{row['rmsd_superposed']:.2f} Å (model {row['nominal']:.2f} and {row['nominal_superposed']:.2f} Å); "
+                  f"{row['minutes']:.1f} minutes", flush=True)
+            if told.interrupted: raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    try: main()
+    except KeyboardInterrupt as e:
+        sys.exit(f"Stopped. Rows of the runs that were finished are stored. {e}".strip())
