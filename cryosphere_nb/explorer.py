@@ -26,8 +26,9 @@ from .core import InputError, figure_text, printable
 from .decoder import LEAST, top_segments
 from .ensembles import cluster_images
 from .particles import Particles
-from .relion import read_star_blocks, star_blocks, write_star
-from .star import column_text, write_star_text
+from .ensembles import split_particles
+from .relion import read_star_blocks, star_blocks
+from .star import column_text
 from .structure import Structure
 from .train import Run, used_rows
 from .plotting import draw_chain, drawn_bonds, finish_figure, principal_frame, segment_colors, thin_frames
@@ -473,25 +474,24 @@ def _rows_of_star(path, n, names):
 
 def write_selection(source, # a `Run`, or `Particles`
                     rows, # row numbers, a mask of N booleans, or what `read_rows` takes
-                    path, # .star file to write
+                    path, # .star file to write, or .cs of particles of a cs file
                     overwrite:bool=False, # replace a file that is there? never the input itself
+                    version:str|None=None, # of RELION, of `STAR_VERSIONS`; None: the form of the source
                    ) -> Path: # the file
-    """Write the star file of some particles: all their input columns (and latents, from a run), in the order of the
-    star file."""
+    """Write the file of some particles: all their input columns (and latents, from a run), in the order of the
+    source."""
     path = Path(path)
     if isinstance(source, Particles):
         names = source.table["rlnImageName"] if "rlnImageName" in source.table else None
         rows = read_rows(rows, len(source), names).unique()
-        write_star(source.select(rows.numpy()), path, overwrite=overwrite)
-        return path
+        return split_particles(source, {path: rows}, version=version, overwrite=overwrite)[0]
     own = source.folder/"particles.star"
     check_output(source, path, overwrite)
-    blocks, particles = star_blocks(own)
+    particles = star_blocks(own)[1]
     if len(particles.table) != len(source):
         raise InputError(own, f"{len(particles.table)} rows", f"{len(source)}, the images of the run")
     rows = read_rows(rows, len(source), particles.table.rlnImageName).unique()
-    write_star_text(path, [b.take(rows.numpy()) if b is particles else b for b in blocks])
-    return path
+    return split_particles(own, {path: rows}, version=version, overwrite=overwrite)[0]
 
 def path_traversal(run:Run, # finished run
                    rows, # images along the path, or what `read_rows` takes

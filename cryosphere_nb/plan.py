@@ -25,7 +25,7 @@ from .learner import EstimateNoise, HeldOut, Subset, split_rows
 from .model import CryoSphere
 from .formats import read_particles
 from .particles import Particles
-from .preparation import PrepareConfig, PreparedImages, memory_budget, prepare
+from .preparation import PreparedImages, memory_budget, prepare
 from .preflight import preflight
 from .settings import FitConfig, make_config, model_offset, moved, settle
 from .structure import Structure, load_structure
@@ -168,9 +168,7 @@ def measure_prepare(particles:Particles, # data set
                    ) -> tuple[PreparedImages, float, int]: # some prepared images, seconds per image, bytes of a chunk
     "Prepare the first images, and time it; then the last ones, and measure memory."
     n = min(len(particles), PROBE)
-    images = config.images
-    run = lambda rows: prepare(particles.select(rows),
-                               PrepareConfig(images.box, images.low_pass_a, images.mask_radius_a), folder,
+    run = lambda rows: prepare(particles.select(rows), config.images.preparation(), folder,
                                1e-9 if mapped else math.inf, "skip", progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore") # bad images are told of in the run

@@ -407,7 +407,7 @@ class PosteriorSettings(Settings):
             self.refuse("refine_atoms", "refine of 1 or more", "Without a search there is nothing to do by atoms.",
                         "True, with refine=0")
 
-# %% ../nbs/18_posterior.ipynb #082093f0
+# %% ../nbs/18_posterior.ipynb #8903ad36
 @dataclass(frozen=True)
 class PoseSettings(Settings):
     "Are the poses of the file taken as they are?"

@@ -357,3 +357,10 @@ class ImageSettings(Settings):
         self.need("low_pass_a mask_radius_a memory_gb", lambda v: v > 0, "a positive number")
         self.one_of("contrast", ("auto", "light", "dark"))
         self.one_of("on_bad", ("error", "skip"))
+
+    def preparation(self,
+                    contrast:str="light", # of the files, as the check before training found it
+                    box:int|None=None, # of the prepared images, pixels; that of these settings if None
+                   ) -> PrepareConfig:
+        "What these settings do to every image, once it is known what the files hold."
+        return PrepareConfig(box or self.box, self.low_pass_a, self.mask_radius_a, contrast=contrast)

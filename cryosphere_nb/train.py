@@ -32,7 +32,7 @@ from .model import CryoSphere
 from .formats import read_particles
 from .particles import Particles
 from .poses import RefinePoses, correct_poses, corrected_poses, pose_words
-from .preparation import PrepareConfig, PreparedImages, prepare
+from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
 from .preflight import Preflight, preflight
@@ -104,9 +104,8 @@ def train(out:Path, # run folder, held
     main, centred = engine.accelerator.is_main_process, moved(structure, -offset)
     images, schedule = config.images, config.schedule
     report = preflight(particles, centred, contrast=images.contrast, strict=images.check, sigma=config.picture.sigma_a)
-    data = prepare(particles,
-                   PrepareConfig(images.box, images.low_pass_a, images.mask_radius_a, contrast=report.contrast),
-                   memory_gb=images.memory_gb, on_bad=images.on_bad, progress=progress and main)
+    data = prepare(particles, images.preparation(report.contrast), memory_gb=images.memory_gb, on_bad=images.on_bad,
+                   progress=progress and main)
     trained, apart = split_rows(len(data), config.held_out_share, schedule.seed, image_id=data.particles.image_id)
     n_trained = len(trained) if config.amortised else len(data) # a table has a row for every image
     facts = (data_facts(particles, data.D, report.contrast, offset) | model_facts(structure)
@@ -439,9 +438,8 @@ class Run:
         if abs(found - wanted) > 0.01*wanted:
             raise InputError(f"{particles.path or 'particles'}, side of the box",
                              f"{found:.1f} Å", f"{wanted:.1f} Å, as in training")
-        data = prepare(particles,
-                       PrepareConfig(saved["box"], images.low_pass_a, images.mask_radius_a, contrast=saved["contrast"]),
-                       memory_gb=images.memory_gb, on_bad=images.on_bad, progress=progress)
+        data = prepare(particles, images.preparation(saved["contrast"], saved["box"]), memory_gb=images.memory_gb,
+                       on_bad=images.on_bad, progress=progress)
         picture = config.picture
         trained = (with_picture(self.model, self.centred, picture.points, picture.sigma_a)
                    if config.posterior.refine_atoms else self.model)
