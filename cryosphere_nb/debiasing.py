@@ -227,7 +227,7 @@ def check_particles(run:Run, particles, # path of a .star or .cs file, or `Parti
                     project_dir=None, # folder that stack paths are relative to
                     same:bool=True, # must they be those of the run?
                    ) -> Particles:
-    "The particles that latents belong to; refused if they are others."
+    "The particles that latents belong to, those of the run at the poses that it found; others are refused."
     if particles is None:
         raise InputError("debias, particles", "None", "the particles of the run: a path or `Particles`",
                          "A run keeps latents, not images.")
@@ -241,6 +241,7 @@ def check_particles(run:Run, particles, # path of a .star or .cs file, or `Parti
             raise InputError(f"{particles.path or 'particles'}", "other poses than the run was made with",
                              "the particles of the run, in the same order",
                              "For other images give `inference=run.infer(particles)`.")
+        return run.posed(particles)
     return particles
 
 def prepared(run:Run, particles:Particles, # of the run

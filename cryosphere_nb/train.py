@@ -29,7 +29,7 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
                                    Weights, end_as_interrupt, is_live, load_checkpoint, load_model, make_optimizer,
                                    on_main, open_checkpoint, say, split_rows, training_report, weights_of)
 from .model import CryoSphere
-from .formats import read_particles
+from .formats import read_particles, with_poses
 from .particles import Particles
 from .poses import RefinePoses, correct_poses, corrected_poses, pose_words
 from .preparation import PreparedImages, prepare
@@ -317,8 +317,7 @@ class Run:
         if len(particles) != len(self):
             raise InputError("run.posed", f"{len(particles)} particles", f"the {len(self)} of the run")
         if not self.pose_std.any(): return particles
-        R, shift = corrected_poses(particles.R, particles.shift, self.corrections)
-        return replace(particles, R=R, shift=shift)
+        return with_poses(particles, *corrected_poses(particles.R, particles.shift, self.corrections))
 
     def thinned(self, most:int=1000) -> Tensor: # rows
         "Images that have a latent, evenly thinned."
@@ -485,10 +484,11 @@ class Run:
                            ).reset_index()
 
     def write_star(self, particles:Particles, path, overwrite:bool=False):
-        "The input's star file with latents, their standard deviations and correlations added; every input column kept."
+        """The input's star file with latents, their standard deviations and correlations added; every input column kept.
+        Where poses were corrected, angles and origins are the new ones, and the old ones beside them."""
         columns = dict(cryosphereLatent=self.latents, cryosphereLatentStd=self.latent_std,
                        cryosphereCorrelation=self.correlations)
-        write_star(particles, path, columns, overwrite)
+        write_star(self.posed(particles), path, columns, overwrite)
 
     @staticmethod
     def load(folder, # run folder
