@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BACKBONE', 'TWO_BODY_FOLD', 'TWO_BODY_HINGE', 'NO_CTF', 'place_atom', 'build_backbone', 'two_body', 'hinge_movie',
-           'bimodal_angles', 'read_movie', 'point_half_plane', 'scatterers', 'Optics', 'uniform', 'draw_optics',
-           'Simulation', 'RenderedImages', 'simulate', 'draw_absent', 'write_simulation', 'read_truth']
+           'bimodal_angles', 'read_movie', 'point_half_plane', 'scatterers', 'Optics', 'uniform', 'optics_aberrations',
+           'draw_optics', 'Simulation', 'RenderedImages', 'simulate', 'draw_absent', 'write_simulation', 'read_truth']
 
 # %% ../nbs/26_synthetic.ipynb #8d285c55
 import io, math, os, zipfile
@@ -18,7 +18,9 @@ from tqdm.auto import tqdm
 
 from .core import InputError, generator, ifft2c, printable, write_atomic
 from .geometry import apply_rigid, random_rotations, rotate, superpose
-from .image import CTFParameters, ctf_half_plane, gaussian_half_plane, per_image, pose_points
+from .image import (CTFParameters, ImagingParameters, aberrated, ctf_half_plane, electron_wavelength,
+                                 gaussian_half_plane, per_image, pose_points, projection_matrices)
+from .optics import Aberrations, coma
 from .cryosparc import array_in
 from .particles import Particles, relion_tables
 from .relion import write_star
@@ -223,6 +225,10 @@ class Optics:
     b_factor_a2:float = 0. # envelope
     pixel_size_a:float|None = None # Å per pixel; None: that of the simulation
     share:float = 1. # how many of the particles, relative to the other groups
+    beam_tilt_mrad:tuple[float, float] = (0., 0.) # in x and y
+    odd_zernike:tuple = () # coefficients in RELION's order, rad
+    even_zernike:tuple = ()
+    magnification:tuple = ((1., 0.), (0., 1.)) # RELION's matrix
 
     def __post_init__(self):
         for name in ("defocus_a", "astigmatism_a"):
@@ -247,6 +253,18 @@ def uniform(n:int, # how many
     "Uniform random numbers."
     return low + (high - low)*torch.rand(n, generator=gen)
 
+def optics_aberrations(optics, # sequence of `Optics`
+                      ) -> Aberrations: # of these groups
+    "What the lenses do besides, as numbers of the image model."
+    padded = lambda rows, n: torch.tensor([[*r, *[0.]*(n - len(r))] for r in rows])
+    of = lambda f: torch.tensor([f(o) for o in optics])
+    tilt = coma(of(lambda o: [1e-3*t for t in o.beam_tilt_mrad]), of(lambda o: o.spherical_aberration_mm*1e7),
+                electron_wavelength(of(lambda o: o.voltage_kv*1e3)))
+    odd = padded([o.odd_zernike for o in optics], max(6, *(len(o.odd_zernike) for o in optics)))
+    odd[:, :6] += tilt
+    return Aberrations(odd, padded([o.even_zernike for o in optics], max(len(o.even_zernike) for o in optics)),
+                       of(lambda o: o.magnification))
+
 def draw_optics(optics, # sequence of `Optics`
                 n:int, # particles
                 pixel_size:float, # Å, for groups that do not name theirs
@@ -261,6 +279,7 @@ def draw_optics(optics, # sequence of `Optics`
                         of(lambda o: o.voltage_kv*1e3), of(lambda o: o.spherical_aberration_mm*1e7),
                         of(lambda o: o.amplitude_contrast),
                         of(lambda o: math.radians(o.phase_shift_deg)), of(lambda o: o.b_factor_a2))
+    if aberrations := optics_aberrations(optics): ctf = ImagingParameters(*ctf.tensors(), aberrations, group)
     return ctf, of(lambda o: o.pixel_size_a or pixel_size)
 
 # %% ../nbs/26_synthetic.ipynb #f1ada30d
@@ -318,12 +337,14 @@ class Simulation:
         out = torch.empty(len(rows), self.box, self.box)
         for start in range(0, len(rows), chunk):
             i = rows[start:start + chunk]
-            posed, a = (pose_points(frames[there(self.states[i])], there(self.R[i]), there(self.shift[i])),
-                        there(self.pixel_size[i]))
+            ctf, a = there(self.ctf[i]), there(self.pixel_size[i])
+            posed = pose_points(frames[there(self.states[i])], projection_matrices(there(self.R[i]), ctf),
+                                there(self.shift[i]))
             present = (electrons if self.lacking is None
                        else electrons*~(there(self.lacking[i])[:, None] & there(self.subunit)[owner]))
             F = (point_half_plane(posed, present, self.box, a)*gaussian_half_plane(sigma, self.box, a, posed)
-                 *ctf_half_plane(there(self.ctf[i]), self.box, a))
+                 *ctf_half_plane(ctf, self.box, a))
+            F = aberrated(F, ctf, self.box, a)
             out[start:start + chunk] = ifft2c(sign*F, self.box)
         return out
 
