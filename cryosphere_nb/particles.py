@@ -116,7 +116,7 @@ def imaging_columns(ctf:CTFParameters, # of N particles
     rows = pd.DataFrame({"group": ctf.group.numpy(), "voltage": ctf.voltage.numpy(),
                          "Cs": ctf.spherical_aberration.numpy()})
     each, which = rows.drop_duplicates(), rows.groupby(list(rows), sort=False).ngroup().to_numpy()
-    ab, (voltage, Cs) = ab[torch.from_numpy(each.group.to_numpy())], torch.tensor(each.iloc[:, 1:].to_numpy().T)
+    ab, (voltage, Cs) = ab[torch.tensor(each.group.to_numpy())], torch.tensor(each.iloc[:, 1:].to_numpy().T)
     tilt, odd = split_tilt(ab.odd.double(), Cs.double(), electron_wavelength(voltage.double()))
     # what rounding leaves of a term is none
     text = lambda v, n: np.array(["[" + ",".join(f"{c:.8g}" if abs(c) > 1e-4 else "0" for c in row + [0.]*(n - len(row)))
