@@ -53,9 +53,10 @@ class Aberrations:
         values = dict(odd=given(self.odd, none), even=given(self.even, none),
                       magnification=given(self.magnification, torch.eye(2).expand(G, 2, 2)))
         for name, v in values.items():
-            if v.shape[:1] != (G,) or v.ndim != 2 + (name == "magnification") or (v.ndim == 3 and v.shape[1:] != (2, 2)):
+            matrix = name == "magnification"
+            if v.shape[:1] != (G,) or v.ndim != 2 + matrix or (matrix and v.shape[1:] != (2, 2)):
                 raise InputError(f"Aberrations, field '{name}'", f"shape {tuple(v.shape)}",
-                                 f"({G}, {'2, 2' if name == 'magnification' else 'K'}), as there are {G} optics groups")
+                                 f"({G}, {'2, 2' if matrix else 'K'}), as there are {G} optics groups")
             if not v.isfinite().all():
                 raise InputError(f"Aberrations, field '{name}'", "a number that is not finite", "finite numbers")
             object.__setattr__(self, name, v)

@@ -119,11 +119,13 @@ def imaging_columns(ctf:CTFParameters, # of N particles
     ab, (voltage, Cs) = ab[torch.tensor(each.group.to_numpy())], torch.tensor(each.iloc[:, 1:].to_numpy().T)
     tilt, odd = split_tilt(ab.odd.double(), Cs.double(), electron_wavelength(voltage.double()))
     # what rounding leaves of a term is none
-    text = lambda v, n: np.array(["[" + ",".join(f"{c:.8g}" if abs(c) > 1e-4 else "0" for c in row + [0.]*(n - len(row)))
-                                  + "]" for row in v.tolist()], object)[which]
+    word = lambda v: f"{v:.8g}" if abs(v) > 1e-4 else "0"
+    text = lambda v, n: np.array([f"[{','.join(map(word, row + [0.]*(n - len(row))))}]" for row in v.tolist()],
+                                 object)[which]
     columns |= {f"rlnBeamTilt{axis}": 1e3*tilt[:, i].numpy()[which] for i, axis in enumerate("XY")}
     columns |= {"rlnOddZernike": text(odd, 6), "rlnEvenZernike": text(ab.even, 9)}
-    return columns | {f"rlnMagMat{i}{j}": ab.magnification[:, i, j].double().numpy()[which] for i in (0, 1) for j in (0, 1)}
+    M = ab.magnification.double().numpy()[which]
+    return columns | {f"rlnMagMat{i}{j}": M[:, i, j] for i in (0, 1) for j in (0, 1)}
 
 def relion_tables(particles:Particles, # any particles
                   names=None, # (N,) file name of each particle's stack; by default the path of its stack

@@ -184,7 +184,8 @@ def aberration_columns(c:Columns, # columns of the file
     found |= {name: c.words(name) if c.has(name) else np.full(len(c.table), "[]")
               for name in ("rlnOddZernike", "rlnEvenZernike")}
     found |= {name: c.numbers(name, float(name[-1] == name[-2])) for name in matrix}
-    check_magnification(np.stack([found[m] for m in matrix], -1).reshape(-1, 2, 2), lambda row: c.at(row, "rlnMagMat00"))
+    M = np.stack([found[m] for m in matrix], -1).reshape(-1, 2, 2)
+    check_magnification(M, lambda row: c.at(row, "rlnMagMat00"))
     return pd.DataFrame(found | {"voltage": c.numbers("rlnVoltage"), "Cs": c.numbers("rlnSphericalAberration")})
 
 def zernike_list(text:str, # "[0.1,-2,3]"
@@ -201,10 +202,11 @@ def star_aberrations(c:Columns, # columns of the file
                     ) -> Aberrations: # of G groups
     "Aberrations in our terms: the beam tilt becomes a part of the odd coefficients."
     lists = lambda name: [zernike_list(v, c.at(row, name)) for row, v in each[name].items()]
-    padded = lambda rows, n: torch.tensor([r + [0.]*(max([n, *map(len, rows)]) - len(r)) for r in rows], dtype=torch.double)
+    padded = lambda rows, n: torch.tensor([r + [0.]*(max([n, *map(len, rows)]) - len(r)) for r in rows]).double()
     of = lambda *names: torch.tensor(each[list(names)].to_numpy(float))
     odd, even = padded(lists("rlnOddZernike"), 6), padded(lists("rlnEvenZernike"), 0)
-    odd[:, :6] += coma(1e-3*of("rlnBeamTiltX", "rlnBeamTiltY"), 1e7*of("Cs")[:, 0], electron_wavelength(1e3*of("voltage")[:, 0]))
+    Cs, wavelength = 1e7*of("Cs")[:, 0], electron_wavelength(1e3*of("voltage")[:, 0])
+    odd[:, :6] += coma(1e-3*of("rlnBeamTiltX", "rlnBeamTiltY"), Cs, wavelength)
     return Aberrations(odd, even, of(*(f"rlnMagMat{i}{j}" for i in (0, 1) for j in (0, 1))).view(-1, 2, 2))
 
 def refuse_tomography(blocks, # StarBlocks of the file
