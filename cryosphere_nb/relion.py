@@ -194,6 +194,7 @@ def zernike_list(text:str, # "[0.1,-2,3]"
     "Coefficients of a list, as RELION writes it."
     try: values = [float(word) for word in re.split(r"[\s,]+", text.strip().strip("[]")) if word]
     except ValueError: raise InputError(where, f"'{text}'", "a list of numbers, such as [0.1,-2,3]") from None
+    if len(values) > 100: raise InputError(where, f"{len(values)} coefficients", "at most 100")
     check_quantity("Zernike coefficient", np.array(values), lambda i: where)
     return values
 

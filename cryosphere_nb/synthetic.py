@@ -426,6 +426,8 @@ def simulate(structure:Structure, # nominal structure
     shifts = given("shifts", shifts, max_shift*(2*torch.rand(n, 2, generator=gen) - 1), (n, 2)).float()
     seeds = torch.randint(2**62, (n,), generator=gen)
     if ctf is not None: _checked("ctf", ctf.voltage, (n,))
+    if ctf is not None and ctf.applied is not None:
+        raise InputError("ctf", "images with flipped phases, or multiplied by their CTF", "images as they are recorded")
     values = None if values is None else pd.DataFrame(
         {k: np.asarray(_checked(f"values, '{k}'", torch.as_tensor(v), (F,))) for k, v in values.items()})
     simulation = Simulation(structure, frames, states, poses, shifts, drawn if ctf is None else ctf, pixels, box,
