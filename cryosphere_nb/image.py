@@ -308,7 +308,7 @@ class ImagingParameters(CTFParameters):
 def whitener(envelope:Tensor, wave:Tensor, # (N, D, D//2+1) each, of `ctf_factors`
             ) -> Tensor: # (N, D, D//2+1)
     "What an image that was multiplied by its CTF is divided by."
-    return envelope.clamp(min=1e-3)*wave.abs().clamp(min=0.1)
+    return envelope.clamp(min=1e-3)*wave.abs().clamp(min=0.4)
 
 def aberrated(F:Tensor, # (N, D, D//2+1) half planes
               ctf:CTFParameters, # N particles
