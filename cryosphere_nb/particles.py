@@ -20,7 +20,7 @@ from torch import Tensor
 from .core import InputError, generator, ifft2c
 from .geometry import matrix_to_euler, random_rotations
 from .image import CTFParameters, ImagingParameters, electron_wavelength, render
-from .optics import Aberrations, split_tilt
+from .optics import split_tilt
 from .stacks import Stack, row_label, stack_identity
 
 # %% ../nbs/20_particles.ipynb #eb5eb177
