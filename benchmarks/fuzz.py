@@ -13,7 +13,7 @@ not end, a process that dies, and a structure that is accepted but cannot be wri
 """
 import argparse, faulthandler, gzip, json, os, pickle, random, re, resource, shutil, signal, struct, sys, tempfile, time, traceback, warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1") # a process with threads does not fork well
@@ -24,7 +24,9 @@ from cryosphere_nb.core import InputError
 from cryosphere_nb.maps import Map, read_map, write_map
 from cryosphere_nb.cryodrgn import load_numbers, read_cryodrgn
 from cryosphere_nb.formats import read_particles
-from cryosphere_nb.particles import relion_tables
+from cryosphere_nb.image import ImagingParameters
+from cryosphere_nb.optics import Aberrations
+from cryosphere_nb.particles import relion_tables, with_tables
 from cryosphere_nb.relion import write_star
 from cryosphere_nb.stacks import open_stack
 from cryosphere_nb.structure import load_frames, load_structure, read_atoms, save_structure
@@ -87,12 +89,14 @@ def make_cs(folder): # beside particles.star and its stack
         ("blob/psize_A", "<f4"), ("blob/sign", "<f4"), ("alignments3D/pose", "<f4", (3,)),
         ("alignments3D/shift", "<f4", (2,)), ("alignments3D/psize_A", "<f4"), ("ctf/accel_kv", "<f4"),
         ("ctf/cs_mm", "<f4"), ("ctf/amp_contrast", "<f4"), ("ctf/df1_A", "<f4"), ("ctf/df2_A", "<f4"),
-        ("ctf/df_angle_rad", "<f4"), ("ctf/phase_shift_rad", "<f4")])
+        ("ctf/df_angle_rad", "<f4"), ("ctf/phase_shift_rad", "<f4"), ("ctf/tilt_A", "<f4", (2,)),
+        ("ctf/tetra_A", "<f4", (4,)), ("ctf/anisomag", "<f4", (4,))])
     (main["uid"], main["blob/path"], main["blob/idx"], main["blob/shape"], main["blob/psize_A"],
      main["blob/sign"]) = range(100, 100 + n), b">particles.mrcs", p.index, p.boxes[0], p.pixel_size, 1
     main["alignments3D/pose"], main["alignments3D/psize_A"] = np.linspace(-1, 1, 3*n).reshape(n, 3), p.pixel_size
     (main["ctf/accel_kv"], main["ctf/cs_mm"], main["ctf/amp_contrast"], main["ctf/df1_A"],
      main["ctf/df2_A"]) = 300, 2.7, 0.1, 12000, 11800
+    main["ctf/tilt_A"], main["ctf/tetra_A"], main["ctf/anisomag"] = 2e4, 1e5, (0.01, 0.002, 0.002, -0.01)
     wide = np.zeros(n, [("uid", "<u8"), ("blob/import_sig", "<u8"), ("location/center_x_frac", "<f8"),
                         ("location/exp_group", "S9")]) # records of 33 bytes
     wide["uid"] = main["uid"][::-1]
@@ -112,6 +116,10 @@ def make_all(folder):
     stack = two_body_stack(24, 16, 8., snr=1.)
     write_simulation(folder, stack, progress=False)
     (folder/"old.star").write_text(OLD_STAR)
+    p = read_particles(folder/"particles.star")
+    faults = Aberrations(torch.full((1, 6), 2.), torch.full((1, 9), -1.), torch.tensor([[[1.01, .002], [.002, .99]]]))
+    write_star(with_tables(replace(p, ctf=ImagingParameters(*p.ctf.tensors(), faults, applied=torch.arange(24) % 3))),
+               folder/"optics.star")
     make_cs(folder)
     make_cryodrgn(folder)
     write_map(Map(torch.randn(12, 12, 12, generator=torch.Generator().manual_seed(0)), 1.5), folder/"map.mrc")
@@ -362,7 +370,7 @@ class Reader:
 RUN = "run/config.json", "run/nominal.cif", "run/last.safetensors", "run/latents.safetensors"
 STACK = ("particles.mrcs",)
 READERS = {
-    "star": Reader(("particles.star", "old.star"), STACK, damage_text, read_back_star),
+    "star": Reader(("particles.star", "old.star", "optics.star"), STACK, damage_text, read_back_star),
     "cs": Reader(("particles.cs",), STACK, damage_npy, lambda folder, name: use_particles(read_particles(folder/name))),
     "passthrough": Reader(
         ("passthrough.cs",), ("particles.cs", *STACK), damage_npy,

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from .core import (InputError, column_counts, fft2c, frequency_axes, generator, pixel_axis, shift_phase,
                                 write_atomic)
-from .image import bspline_weights, ctf_half_plane, oversampling, window
+from .image import bspline_weights, ctf_half_plane, oversampling, projection_matrices, restored, window
 from .particles import Particles, image_label
 from .preparation import bad_images, soft_step
 from .stacks import pixel_dtype, read_header, refuse_overwrite
@@ -398,6 +398,7 @@ class Backprojection:
                ): # (B, n) is the sample taken at its Friedel mate?; generator of eight (index of the voxel, trilinear weight), each (B, n)
         "Where the pixels of some images fall in the sums."
         q = k @ R[:, :2] # (B, n, 3): R^T (kx, ky, 0)
+        q = q.clamp(-self.P/2, self.P/2) # a magnification may lead beyond
         flip = q[..., :1] < 0
         q = torch.where(flip, -q, q)
         low = q.floor()
@@ -450,7 +451,7 @@ def image_sections(particles:Particles, # images of one box and pixel size
                    rows, # which
                    sign:float=1., # -1 for dark molecules
                   ) -> tuple[Tensor, Tensor]: # numerator (complex) and weight, (n, D, D//2+1)
-    "Read, check, transform and centre images; multiply by the CTF."
+    "Read, check, transform and centre images, undo what their optics did; multiply by the CTF."
     images, a, i = particles.images(rows), float(particles.pixel_size[rows[0]]), torch.as_tensor(rows)
     for k, reason in bad_images(images)[:1]:
         raise InputError(image_label(particles, int(rows[k])), reason, "a finite image that is not constant",
@@ -460,7 +461,7 @@ def image_sections(particles:Particles, # images of one box and pixel size
     outside = torch.hypot(x[:, None], x[None]) > D/2
     images = (images - images[:, outside].mean(1)[:, None, None])*(sign*particles.sign[i])[:, None, None] # solvent is 0
     ctf = ctf_half_plane(particles.ctf[i], D, a)
-    return fft2c(images)*shift_phase(-particles.shift[i]/a, D)*ctf*a**2, ctf.square()
+    return restored(fft2c(images), particles.ctf[i], D, a)*shift_phase(-particles.shift[i]/a, D)*ctf*a**2, ctf.square()
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Consensus:
@@ -500,7 +501,8 @@ def consensus(particles:Particles, # posed images, of any boxes and pixel sizes
             rows = ((boxes == box) & (sizes.double() == a)).nonzero()[:, 0]
             for i in rows.split(chunk or max(1, 2**20//int(box)**2)):
                 F, weight = image_sections(particles, i.numpy(), 1. if contrast == "light" else -1.)
-                bp.insert(F.to(device)/pixel_size**3, weight.to(device), particles.R[i].to(device), a, subset[i])
+                R = projection_matrices(particles.R[i], particles.ctf[i])
+                bp.insert(F.to(device)/pixel_size**3, weight.to(device), R.to(device), a, subset[i])
                 bar.update(len(i))
     return Consensus(bp.map(), bp.map([0]), bp.map([1]), tuple(torch.bincount(subset, minlength=2).tolist()))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from .core import (InputError, fft2c, fourier_dot, frequency_axes, generator, half_plane_weights,
                                 shift_phase)
 from .geometry import random_rotations
-from .image import ctf_half_plane, render
+from .image import ctf_half_plane, projection_matrices, render
 from .model import merge
 from .particles import Particles
 from .preparation import PrepareConfig, prepare, soft_step
@@ -63,7 +63,7 @@ def take_sample(particles:Particles, # data set
     w = detail_weights(D, a, max(coarsest, 6*float(a.max())))
     F = fft2c(batch.images)*w
     return Sample(F/fourier_dot(F, F, D).sqrt()[:, None, None].clamp(min=1e-30), ctf_half_plane(kept.ctf, D, a)*w,
-                  kept.R, kept.shift, a, D, w)
+                  projection_matrices(kept.R, kept.ctf), kept.shift, a, D, w)
 
 # %% ../nbs/27_preflight.ipynb #cf019066
 def match(sample:Sample, # images
@@ -203,6 +203,10 @@ def header_summary(particles:Particles, # data set
             "sign in the file": span(particles.sign, "", "+.0f").strip(),
             "voltage": span(c.voltage/1e3, "kV"),
             "defocus": span(c.defocus_u/1e4, "µm", ".2f"),
+            **({"aberrations": str(c.aberrations)} if c.aberrations else {}),
+            **({} if c.applied is None else {"done to the images": ", ".join(
+                f"{what} in {int((c.applied == k).sum())}" for k, what in ((1, "phases flipped"), (2, "CTF multiplied"))
+                if (c.applied == k).any())}),
             "largest shift": f"{particles.shift.norm(dim=1).max():.1f} Å",
             "model": f"{len(beads)} beads, at most {beads.norm(dim=1).max():.0f} Å from the origin, "
                      f"centre at {beads.mean(0).norm():.1f} Å"}
