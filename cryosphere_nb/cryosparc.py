@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_array', 'array_in', 'load_cs', 'merge_passthrough', 'cs_numbers', 'cs_text', 'cs_table', 'cs_pose', 'cs_ctf',
-           'cs_aberrations', 'read_cs', 'cs_types', 'cs_field', 'cs_parts', 'refuse_foreign', 'write_cs',
-           'with_cs_poses']
+           'aberration_fields', 'cs_aberrations', 'read_cs', 'cs_types', 'cs_field', 'cs_parts', 'refuse_foreign',
+           'write_cs', 'with_cs_poses']
 
 # %% ../nbs/22_cryosparc.ipynb #dae29ec6
 import io, os, re, warnings
@@ -16,8 +16,10 @@ import numpy as np, pandas as pd, roma, torch
 from torch import Tensor
 
 from .core import InputError, opened, printable, write_atomic
-from .image import CTFParameters
-from .particles import Particles, check_quantity, check_shifts, checked_ctf
+from .image import CTFParameters, electron_wavelength
+from .optics import Aberrations, even_from_lengths, odd_from_lengths
+from .particles import (Particles, check_magnification, check_quantity, check_shifts, checked_ctf,
+                                     with_aberrations)
 from .relion import OLD
 from .stacks import check_headers, open_stacks, refuse_overwrite, row_label
 
@@ -166,33 +168,41 @@ def cs_ctf(data:dict, # fields
     "CTF parameters of a cs file, in Å, V and rad."
     number = lambda name, default=None: cs_numbers(data, f"ctf/{name}", path, default,
         "If the CTF is in the passthrough file, give that as passthrough.")
-    for name, (rows, groups, largest) in cs_aberrations(data).items():
-        warnings.warn(f"{path}: {name} ({rows} of {len(data[name])} rows{groups}, up to {largest:.3g}) "
-                      "is not modelled: beam tilt, higher aberrations and anisotropic magnification are left out")
     u, v = number("df1_A"), number("df2_A")
     found = {what: (f"ctf/{name}", factor*number(name, default))
              for what, name, default, factor in (
                  ("voltage", "accel_kv", None, 1), ("spherical aberration", "cs_mm", None, 1),
                  ("amplitude contrast", "amp_contrast", None, 1), ("phase shift", "phase_shift_rad", 0, 180/np.pi),
                  ("B-factor", "bfactor", 0, 1), ("scale factor", "scale", 1, 1))}
-    return checked_ctf(found | {"defocus": [("ctf/df1_A", u), ("ctf/df2_A", v)]}, number("df_angle_rad"),
-                       lambda row, name: row_label(path, row, name))
+    ctf = checked_ctf(found | {"defocus": [("ctf/df1_A", u), ("ctf/df2_A", v)]}, number("df_angle_rad"),
+                      lambda row, name: row_label(path, row, name))
+    return with_aberrations(ctf, aberration_fields(data, path), cs_aberrations)
 
-def cs_aberrations(data:dict, # fields
-                  ) -> dict[str, tuple]: # field -> rows, exposure groups in words, largest value
-    "What the file says about the microscope that our CTF does not model."
-    found = {}
-    for name in "ctf/shift_A", "ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag":
-        if name not in data or data[name].dtype.kind not in "biuf": continue
-        size = np.abs(np.array(data[name], float)).reshape(len(data[name]), -1).max(1, initial=0)
-        hit = ~(size == 0)
-        groups = np.unique(data["ctf/exp_group_id"][hit]).tolist() if "ctf/exp_group_id" in data else []
-        if hit.any():
-            found[name] = (
-                int(hit.sum()),
-                f", exposure groups {', '.join(map(str, groups[:6]))}{', ...'*(len(groups) > 6)}" if groups else "",
-                float(np.nanmax(size, initial=0)))
-    return found
+_LENGTHS = {"shift_A": 2, "tilt_A": 2, "trefoil_A": 2, "tetra_A": 4, "anisomag": 4} # field -> numbers
+
+def aberration_fields(data:dict, # fields
+                      path, # file, for errors
+                     ) -> pd.DataFrame|None: # (N rows), None if all are 0
+    "What the aberrations of a particle depend on, one column per number; the voltage last."
+    there = {name: cs_numbers(data, f"ctf/{name}", path, shape=(n,)) for name, n in _LENGTHS.items()
+             if f"ctf/{name}" in data}
+    if not any(v.any() for v in there.values()): return None
+    if "anisomag" in there: check_magnification(np.eye(2) + there["anisomag"].reshape(-1, 2, 2),
+                                                lambda row: row_label(path, row, "ctf/anisomag"))
+    N = len(next(iter(data.values())))
+    columns = {f"{name}_{k}": there[name][:, k] if name in there else np.zeros(N)
+               for name, n in _LENGTHS.items() for k in range(n)}
+    return pd.DataFrame(columns | {"voltage": cs_numbers(data, "ctf/accel_kv", path)})
+
+def cs_aberrations(each:pd.DataFrame, # (G rows) of `aberration_fields`
+                  ) -> Aberrations: # of G groups
+    "Aberrations in our terms."
+    numbers = torch.tensor(each.to_numpy(float))
+    *lengths, matrix, voltage = numbers.split([*_LENGTHS.values(), 1], 1)
+    shift, tilt, trefoil, tetra = lengths
+    wavelength = electron_wavelength(1e3*voltage[:, 0])
+    return Aberrations(odd_from_lengths(shift, tilt, trefoil, wavelength), even_from_lengths(tetra, wavelength),
+                       torch.eye(2) + matrix.view(-1, 2, 2))
 
 # %% ../nbs/22_cryosparc.ipynb #3ee5f6c3
 def read_cs(path, # .cs file

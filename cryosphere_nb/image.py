@@ -6,8 +6,9 @@
 __all__ = ['gaussian_rows', 'per_image', 'project_dense', 'window', 'pixel_coordinates', 'scatter', 'flat_index', 'outer',
            'project_windowed', 'bspline_weights', 'spread_points', 'oversampling', 'points_half_plane',
            'gaussian_half_plane', 'project_half_plane', 'pose_points', 'CTFParameters', 'electron_wavelength',
-           'ctf_half_plane', 'render', 'bspline_slopes', 'spread_tangents', 'render_tangents', 'Batch', 'add_noise',
-           'simulate_batch']
+           'aberration_phases', 'ctf_factors', 'ctf_half_plane', 'ImagingParameters', 'whitener', 'aberrated',
+           'restored', 'projection_matrices', 'render', 'bspline_slopes', 'spread_tangents', 'render_tangents', 'Batch',
+           'add_noise', 'simulate_batch']
 
 # %% ../nbs/10_image_formation.ipynb #2a09b1bc
 import math
@@ -18,6 +19,7 @@ from roma import rotvec_to_rotmat
 from torch import Tensor
 
 from .core import InputError, fft2c, fourier_crop, frequency_axes, ifft2c, pixel_axis, shift_phase
+from .optics import Aberrations, undistorted
 
 # %% ../nbs/10_image_formation.ipynb #b3003805
 def gaussian_rows(points:Tensor, # (B, R) coordinate of every bead along one axis, Å
@@ -172,6 +174,7 @@ def pose_points(points:Tensor, # (B, R, 3) or (R, 3), Å
 @dataclass(frozen=True)
 class CTFParameters:
     "CTF parameters, one entry per particle, in Å, V and rad. Index like a tensor."
+    aberrations, applied = None, None # no field: see `ImagingParameters`
     defocus_u:Tensor # (N,) larger defocus, Å, positive is underfocus
     defocus_v:Tensor # (N,) smaller defocus, Å
     defocus_angle:Tensor # (N,) angle of `defocus_u` from x, rad
@@ -183,7 +186,7 @@ class CTFParameters:
     scale:Tensor|None=None # (N,) default 1
 
     def __post_init__(self):
-        for f in fields(self):
+        for f in fields(CTFParameters):
             value = getattr(self, f.name)
             if value is None: value = torch.full((len(self),), float(f.name == "scale"))
             value = torch.as_tensor(value, dtype=torch.float32)
@@ -219,6 +222,9 @@ class CTFParameters:
         for f in fields(self): object.__setattr__(new, f.name, fn(getattr(self, f.name)))
         return new
     def to(self, device): return self._map(lambda v: v.to(device))
+    def tensors(self) -> list[Tensor]:
+        "Everything that a CTF depends on."
+        return [getattr(self, f.name) for f in fields(CTFParameters)]
 
 def electron_wavelength(voltage:Tensor, # V
                        ) -> Tensor: # Å
@@ -226,21 +232,112 @@ def electron_wavelength(voltage:Tensor, # V
     return 12.2643247/torch.sqrt(voltage*(1 + 0.978466e-6*voltage))
 
 # %% ../nbs/10_image_formation.ipynb #23259d0a
-def ctf_half_plane(ctf:CTFParameters, # N particles
-                   D:int, # box, pixels
-                   pixel_size=1., # Å per pixel, float or (N,)
-                  ) -> Tensor: # (N, D, D//2+1)
-    "The CTF of each particle on the half plane of `fft2c`."
+def aberration_phases(ctf:CTFParameters, # N particles
+                      odd:bool, # odd or even phases?
+                      D:int, # box, pixels
+                      pixel_size=1., # Å per pixel, float or (N,)
+                     ) -> Tensor|None: # (N, D, D//2+1) rad; None where there are none
+    "Phases of the optics group of each particle."
+    if not ctf.aberrations or not ctf.aberrations.terms[odd]: return None
+    a, groups, which = per_image(pixel_size, ctf.voltage, 3), ctf.aberrations, ctf.group
+    if len(groups) > len(ctf) or (a != a[0]).any(): groups, which = groups[which], slice(None)
+    else: a = a[:1]
+    return groups.phases(odd, D, a)[which]
+
+def ctf_factors(ctf:CTFParameters, # N particles
+                D:int, # box, pixels
+                pixel_size=1., # Å per pixel, float or (N,)
+               ) -> tuple[Tensor, Tensor]: # (N, D, D//2+1) each
+    "Envelope and oscillation, whose product is the CTF of the microscope."
     column = lambda v: v.reshape(-1, 1, 1)
     ky, kx = (k/per_image(pixel_size, ctf.voltage, 3) for k in frequency_axes(D, 1., ctf.voltage.device))
+    if ctf.aberrations and ctf.aberrations.magnified:
+        kx, ky = undistorted(ctf.aberrations.magnification[ctf.group], ky, kx)
     sq, difference, product = kx**2 + ky**2, kx**2 - ky**2, 2*kx*ky # of sq: cos and sin of twice the angle from x
     u, v, angle, wavelength = map(column, (ctf.defocus_u, ctf.defocus_v, ctf.defocus_angle,
                                            electron_wavelength(ctf.voltage)))
     defocus = (((u + v)/2)*sq + ((u - v)/2*torch.cos(2*angle))*difference
                + ((u - v)/2*torch.sin(2*angle))*product) # times sq
     phase = math.pi*wavelength*(defocus - (column(ctf.spherical_aberration)*wavelength**2/2)*sq**2)
-    return (column(ctf.scale)*torch.exp(-column(ctf.b_factor)/4*sq)
-            *torch.sin(phase + column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast))))
+    envelope = column(ctf.scale)*torch.exp(-column(ctf.b_factor)/4*sq)
+    phase = phase + column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast))
+    if (even := aberration_phases(ctf, False, D, pixel_size)) is not None: phase = phase - even
+    return envelope, torch.sin(phase)
+
+def ctf_half_plane(ctf:CTFParameters, # N particles
+                   D:int, # box, pixels
+                   pixel_size=1., # Å per pixel, float or (N,)
+                  ) -> Tensor: # (N, D, D//2+1)
+    "The CTF of each particle on the half plane of `fft2c`, as it is in prepared images."
+    envelope, wave = ctf_factors(ctf, D, pixel_size)
+    if ctf.applied is None: return envelope*wave
+    applied, C = ctf.applied.reshape(-1, 1, 1), envelope*wave
+    return torch.where(applied == 0, C, torch.where(applied == 1, C.abs(), C.square()/whitener(envelope, wave)))
+
+# %% ../nbs/10_image_formation.ipynb #a66f532b
+@dataclass(frozen=True)
+class ImagingParameters(CTFParameters):
+    "CTF parameters, with the aberrations of optics groups, and with what was already done to the images."
+    aberrations:Aberrations|None=None # of G optics groups
+    group:Tensor|None=None # (N,) optics group of each particle, from 0; None: 0
+    applied:Tensor|None=None # (N,) 0, or 1 for images with flipped phases, or 2 for images multiplied by their CTF
+
+    def __post_init__(self):
+        super().__post_init__()
+        N, ab = len(self), self.aberrations
+        for name, top in ("group", len(ab) - 1 if ab is not None else 0), ("applied", 2):
+            value = getattr(self, name)
+            value = torch.zeros(N, dtype=torch.long) if value is None else torch.as_tensor(value).long()
+            if value.shape != (N,) or (value < 0).any() or (value > top).any():
+                raise InputError(f"ImagingParameters, field '{name}'",
+                                 f"shape {tuple(value.shape)}, {value.min()} to {value.max()}",
+                                 f"({N},), from 0 to {top}")
+            object.__setattr__(self, name, value)
+        if not self.applied.any(): object.__setattr__(self, "applied", None)
+
+    def _map(self, fn):
+        return super()._map(lambda v: fn(v) if isinstance(v, Tensor) else v)
+    def to(self, device):
+        new = super().to(device)
+        if self.aberrations is not None: object.__setattr__(new, "aberrations", self.aberrations.to(device))
+        return new
+    def tensors(self):
+        ab, applied = self.aberrations, self.applied
+        return [*super().tensors(), self.group, *([] if applied is None else [applied]),
+                *([] if ab is None else [ab.odd, ab.even, ab.magnification])]
+
+def whitener(envelope:Tensor, wave:Tensor, # (N, D, D//2+1) each, of `ctf_factors`
+            ) -> Tensor: # (N, D, D//2+1)
+    "What an image that was multiplied by its CTF is divided by."
+    return envelope.clamp(min=1e-3)*wave.abs().clamp(min=0.4)
+
+def aberrated(F:Tensor, # (N, D, D//2+1) half planes
+              ctf:CTFParameters, # N particles
+              D:int, # box, pixels
+              pixel_size=1., # Å per pixel, float or (N,)
+             ) -> Tensor: # (N, D, D//2+1)
+    "Images with the odd aberrations of their optics groups."
+    phase = aberration_phases(ctf, True, D, pixel_size)
+    return F if phase is None else F*torch.polar(torch.ones_like(phase), phase)
+
+def restored(F:Tensor, # (N, D, D//2+1) half planes of recorded images
+             ctf:CTFParameters, # N particles
+             D:int, # box, pixels
+             pixel_size=1., # Å per pixel, float or (N,)
+            ) -> Tensor: # (N, D, D//2+1)
+    "Images without odd aberrations and with white noise, which is what `render` predicts."
+    phase = aberration_phases(ctf, True, D, pixel_size)
+    if phase is not None: F = F*torch.polar(torch.ones_like(phase), -phase)
+    if ctf.applied is None: return F
+    return torch.where(ctf.applied.reshape(-1, 1, 1) == 2, F/whitener(*ctf_factors(ctf, D, pixel_size)), F)
+
+def projection_matrices(R:Tensor, # (N, 3, 3) poses
+                        ctf:CTFParameters, # N particles
+                       ) -> Tensor: # (N, 3, 3)
+    "Poses, followed by the magnification of the optics group: what takes a molecule to where its image shows it."
+    if not ctf.aberrations or not ctf.aberrations.magnified: return R
+    M = ctf.aberrations.magnification[ctf.group].to(R.dtype)
+    return torch.cat([M.mT @ R[:, :2], R[:, 2:]], 1)
 
 # %% ../nbs/10_image_formation.ipynb #ff1c6682
 def render(points:Tensor, # (B, R, 3) or (R, 3) beads in the nominal frame, Å

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from .core import (InputError, Settings, fft2c, fourier_crop, frequency_radius, ifft2c, pixel_axis,
                                 read_json, shift_phase, sweep, write_atomic, write_json)
-from .image import Batch
+from .image import Batch, CTFParameters, ImagingParameters, projection_matrices, restored
 from .particles import Particles, image_label
 from .stacks import Stack
 
@@ -64,8 +64,9 @@ def prepare_images(images:Tensor, # (n, D, D) raw
                    pixel_size:Tensor, # (n,) Å
                    sign:Tensor, # (n,) +1 or -1
                    config:PrepareConfig, # what to do
+                   ctf:CTFParameters|None=None, # of the n images, for what their optics did; None: nothing
                   ) -> Tensor: # (n, D', D')
-    "Crop, centre, sign, low-pass, mask, normalise."
+    "Crop, centre, sign, optics, low-pass, mask, normalise."
     D = images.shape[-1]
     box = config.box or D
     # a power of two takes no digit away, and squares of what is left are finite
@@ -77,6 +78,7 @@ def prepare_images(images:Tensor, # (n, D, D) raw
     F = fourier_crop(fft2c(images), D, box)
     F = F * per_image(sign*(1. if config.contrast == "light" else -1.))
     if config.centre: F = F*shift_phase(-shift/a[:, None], box)
+    if ctf is not None: F = restored(F, ctf, box, a)
     if config.low_pass_a:
         F = F*soft_step(frequency_radius(box), per_image(a)/config.low_pass_a, 2/box)
     F[:, 0, 0] = 0
@@ -146,8 +148,8 @@ class PreparedImages:
         if self.cache: still_whole(self.cache, self.images, self.mapped)
         i = (torch.arange(len(self)) if indices is None
              else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1))
-        p = self.particles
-        batch = Batch(self.images[i].float(), p.R[i], p.ctf[i], self.pixel_size[i], i,
+        p, ctf = self.particles, self.particles.ctf[i]
+        batch = Batch(self.images[i].float(), projection_matrices(p.R[i], ctf), ctf, self.pixel_size[i], i,
                       None if self.features is None else self.features[i])
         if self.pose_std is None or not self.pose_std.any(): return batch
         return replace(batch.corrected(self.correction[i]), pose_std=self.pose_std.expand(len(i), 5))
@@ -196,7 +198,8 @@ def prepare_rows(
         here = torch.from_numpy(rows[at])
         raw = particles.images(here)
         wrong = bad_images(raw)
-        out[at] = prepare_images(raw, particles.shift[here], particles.pixel_size[here], particles.sign[here], config)
+        out[at] = prepare_images(raw, *(v[here] for v in (particles.shift, particles.pixel_size, particles.sign)),
+                                 config, particles.ctf[here])
         known = {i for i, _ in wrong}
         bad += [(int(rows[at[i]]), reason)
                 for i, reason in wrong + [w for w in blank_images(out[at], config.half) if w[0] not in known]]
@@ -217,7 +220,8 @@ def prepare_key(particles:Particles, # data set
         (lambda st: (st.st_size, st.st_mtime_ns))(os.stat(s.path)) if s.array is None else ())
     h = hashlib.sha256(json.dumps(["prepared images, format 2", asdict(config), on_bad,
                                    [stat(s) for s in particles.stacks]]).encode())
-    for v in particles.file, particles.index, particles.shift, particles.pixel_size, particles.sign:
+    optics = particles.ctf.tensors() if isinstance(particles.ctf, ImagingParameters) else []
+    for v in particles.file, particles.index, particles.shift, particles.pixel_size, particles.sign, *optics:
         h.update(np.ascontiguousarray(np.asarray(v)).tobytes())
     for s in particles.stacks:
         for images in stack_content(s): h.update(np.ascontiguousarray(images))

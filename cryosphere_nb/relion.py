@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['STAR_VERSIONS', 'OLD', 'star_blocks', 'read_star_blocks', 'Columns', 'star_pixel_size', 'star_rotations',
-           'star_shifts', 'star_ctf', 'star_aberrations', 'refuse_tomography', 'read_star', 'stack_names',
-           'links_needed', 'cs_label', 'as_relion', 'added_columns', 'write_star', 'star_form', 'with_star_poses',
-           'write_particles']
+           'star_shifts', 'star_ctf', 'star_applied', 'aberration_columns', 'zernike_list', 'star_aberrations',
+           'refuse_tomography', 'read_star', 'stack_names', 'links_needed', 'cs_label', 'as_relion', 'added_columns',
+           'write_star', 'star_form', 'with_star_poses', 'write_particles']
 
 # %% ../nbs/21_relion.ipynb #767c745a
 import os, re, warnings
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from .core import InputError
 from .geometry import euler_to_matrix, matrix_to_euler
-from .image import CTFParameters
-from .particles import Particles, check_quantity, check_shifts, checked_ctf, with_tables
+from .image import CTFParameters, electron_wavelength
+from .optics import Aberrations, coma
+from .particles import (Particles, check_magnification, check_quantity, check_shifts, checked_ctf,
+                                     with_aberrations, with_tables)
 from .stacks import (check_headers, open_stacks, refuse_overwrite, row_label, split_image_names,
                                   write_stack)
 from .star import StarBlock, read_star_text, write_star_text
@@ -99,27 +101,10 @@ class Columns:
                              f"'{text.iloc[row]}'", "a finite number")
         return values[self.group] if of_group else values
 
-    def rows_other_than(self,
-                        name:str, # column that is there
-                        usual:float, # value
-                       ) -> str: # empty if there are none
-        """Where a column has other values, in words: optics groups, or rows.
-        A list of numbers is of that value if all are."""
-        plain = lambda v: all(_number(x) == usual for x in re.split(r"[\[\], ]+", v.strip("[] ")))
-        other = lambda column: ((column != usual).to_numpy() if column.dtype.kind in "iufb"
-                                else np.array([not plain(str(v)) for v in column]))
-        if self.optics is not None and name in self.optics:
-            hit = [k for k in np.unique(self.group) if other(self.optics[name])[k]]
-            names = self.optics["rlnOpticsGroupName" if "rlnOpticsGroupName" in self.optics else "rlnOpticsGroup"]
-            return (f"optics group{'s'*(len(hit) > 1)} "
-                    f"{', '.join(str(names.iloc[k]) for k in hit[:6])}{', ...'*(len(hit) > 6)}") if hit else ""
-        hit = np.flatnonzero(other(self.table[name]))
-        return f"{len(hit)} of {len(self.table)} rows, from row {hit[0]}" if len(hit) else ""
-
-def _number(text):
-    "NaN for what is none."
-    try: return float(text)
-    except ValueError: return np.nan
+    def words(self, name:str) -> np.ndarray: # column that is there -> (N,) text
+        "The same, as text."
+        if self.optics is not None and name in self.optics: return self.optics[name].astype(str).to_numpy()[self.group]
+        return self.table[name].astype(str).to_numpy()
 
 # %% ../nbs/21_relion.ipynb #5d1d1c7c
 def star_pixel_size(c:Columns, # columns of the file
@@ -163,31 +148,68 @@ def star_shifts(c:Columns, # columns of the file
 def star_ctf(c:Columns, # columns of the file
             ) -> CTFParameters: # of the N particles
     "CTF parameters of a star file, in Å, V and rad."
-    for name in "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped":
-        if c.numbers(name, 0).any():
-            raise InputError(c.path, f"{name} = 1", "images as the microscope took them",
-                             "Extract the particles again without this option.")
     u = c.numbers("rlnDefocusU", hint="Run CTF estimation, or give the star file of the refinement.")
     found = {what: (f"rln{name}", c.numbers(f"rln{name}", default))
              for what, name, default in (
                  ("voltage", "Voltage", None), ("spherical aberration", "SphericalAberration", None),
                  ("amplitude contrast", "AmplitudeContrast", None), ("phase shift", "PhaseShift", 0),
                  ("B-factor", "CtfBfactor", 0), ("scale factor", "CtfScalefactor", 1))}
-    return checked_ctf(found | {"defocus": [("rlnDefocusU", u), ("rlnDefocusV", c.numbers("rlnDefocusV", u))]},
-                       np.deg2rad(c.numbers("rlnDefocusAngle", 0)), c.at)
+    ctf = checked_ctf(found | {"defocus": [("rlnDefocusU", u), ("rlnDefocusV", c.numbers("rlnDefocusV", u))]},
+                      np.deg2rad(c.numbers("rlnDefocusAngle", 0)), c.at)
+    return with_aberrations(ctf, aberration_columns(c), lambda each: star_aberrations(c, each), star_applied(c))
 
-_PERFECT = {"rlnBeamTiltX": 0, "rlnBeamTiltY": 0, "rlnOddZernike": 0, "rlnEvenZernike": 0,
-            "rlnMagMat00": 1, "rlnMagMat01": 0, "rlnMagMat10": 0, "rlnMagMat11": 1}
+def star_applied(c:Columns, # columns of the file
+                ) -> np.ndarray: # (N,) 0, 1 or 2, see `ImagingParameters`
+    "What was done to the images with the CTF."
+    flags = {}
+    for name in "rlnCtfDataArePhaseFlipped", "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataAreCtfCorrected":
+        flags[name] = v = c.numbers(name, 0)
+        for row in np.flatnonzero((v != 0) & (v != 1))[:1]: raise InputError(c.at(row, name), f"{v[row]:g}", "0 or 1")
+    flipped, multiplied, corrected = flags.values()
+    for row in np.flatnonzero(corrected)[:1]:
+        raise InputError(c.at(row, "rlnCtfDataAreCtfCorrected"), "1: images that were divided by their CTF",
+                         "images whose noise is known: as recorded, phase-flipped, or multiplied by their CTF",
+                         "Extract the particles again without this option.")
+    for row in np.flatnonzero(flipped*multiplied)[:1]:
+        raise InputError(c.at(row, "rlnCtfDataArePhaseFlipped"), "1, and 1 for rlnCtfDataAreCtfPremultiplied",
+                         "one of them", "An image that was multiplied by its CTF has no flipped phases.")
+    return (flipped + 2*multiplied).astype(np.int64)
 
-def star_aberrations(
-    c:Columns, # columns of the file
-) -> dict[str, list]: # where (optics groups or rows) -> columns that are not those of a perfect microscope
-    "What the file says about the microscope that our CTF does not model."
-    found = {}
-    for name, perfect in _PERFECT.items():
-        if c.has(name) and (where := c.rows_other_than(name, perfect)):
-            found.setdefault(where, []).append(name)
-    return found
+def aberration_columns(c:Columns, # columns of the file
+                      ) -> pd.DataFrame|None: # (N rows), None if the file has no such columns
+    "What the aberrations of a particle depend on: tilt in mrad, lists of Zernike coefficients, M, voltage and Cs."
+    matrix = [f"rlnMagMat{i}{j}" for i in (0, 1) for j in (0, 1)]
+    if not any(map(c.has, ["rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike", *matrix])): return None
+    found = {name: c.numbers(name, 0) for name in ("rlnBeamTiltX", "rlnBeamTiltY")}
+    for name, v in found.items(): check_quantity("beam tilt", v, lambda row: c.at(row, name))
+    found |= {name: c.words(name) if c.has(name) else np.full(len(c.table), "[]")
+              for name in ("rlnOddZernike", "rlnEvenZernike")}
+    found |= {name: c.numbers(name, float(name[-1] == name[-2])) for name in matrix}
+    M = np.stack([found[m] for m in matrix], -1).reshape(-1, 2, 2)
+    check_magnification(M, lambda row: c.at(row, "rlnMagMat00"))
+    return pd.DataFrame(found | {"voltage": c.numbers("rlnVoltage"), "Cs": c.numbers("rlnSphericalAberration")})
+
+def zernike_list(text:str, # "[0.1,-2,3]"
+                 where, # place, for errors
+                ) -> list[float]:
+    "Coefficients of a list, as RELION writes it."
+    try: values = [float(word) for word in re.split(r"[\s,]+", text.strip().strip("[]")) if word]
+    except ValueError: raise InputError(where, f"'{text}'", "a list of numbers, such as [0.1,-2,3]") from None
+    if len(values) > 100: raise InputError(where, f"{len(values)} coefficients", "at most 100")
+    check_quantity("Zernike coefficient", np.array(values), lambda i: where)
+    return values
+
+def star_aberrations(c:Columns, # columns of the file
+                     each:pd.DataFrame, # (G rows) of `aberration_columns`
+                    ) -> Aberrations: # of G groups
+    "Aberrations in our terms: the beam tilt becomes a part of the odd coefficients."
+    lists = lambda name: [zernike_list(v, c.at(row, name)) for row, v in each[name].items()]
+    padded = lambda rows, n: torch.tensor([r + [0.]*(max([n, *map(len, rows)]) - len(r)) for r in rows]).double()
+    of = lambda *names: torch.tensor(each[list(names)].to_numpy(float))
+    odd, even = padded(lists("rlnOddZernike"), 6), padded(lists("rlnEvenZernike"), 0)
+    Cs, wavelength = 1e7*of("Cs")[:, 0], electron_wavelength(1e3*of("voltage")[:, 0])
+    odd[:, :6] += coma(1e-3*of("rlnBeamTiltX", "rlnBeamTiltY"), Cs, wavelength)
+    return Aberrations(odd, even, of(*(f"rlnMagMat{i}{j}" for i in (0, 1) for j in (0, 1))).view(-1, 2, 2))
 
 def refuse_tomography(blocks, # StarBlocks of the file
                       c:Columns): # columns of the particles
@@ -218,9 +240,6 @@ def read_star(path, # .star file of RELION 3.0 or later
     label = lambda row: c.at(row, "rlnImageName")
     # what the star file lacks is said before any stack is looked for
     pixel, R, ctf = star_pixel_size(c), star_rotations(c), star_ctf(c)
-    for where, columns in star_aberrations(c).items():
-        warnings.warn(f"{path}: {', '.join(columns)} ({where}) {'are' if len(columns) > 1 else 'is'} not modelled: "
-                      "beam tilt, higher aberrations and anisotropic magnification are left out")
     stacks, file, index = open_stacks(names, index, path, label, project_dir)
     if pixel is None:
         pixel = np.array([s.pixel_size for s in stacks])[file]

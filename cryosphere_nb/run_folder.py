@@ -179,11 +179,10 @@ def data_facts(particles:Particles, # data set
               ) -> dict: # JSON-able
     "What a checkpoint depends on in the data."
     numbers = lambda *values: _digest(v.numpy().tobytes() for v in values)
-    c = particles.ctf
     return dict(particles=particles.path.name if particles.path else "memory", n_images=len(particles), box=box,
                 box_a=float((particles.box*particles.pixel_size).median()),
                 poses=numbers(particles.R, particles.shift), contrast=contrast, offset=offset.tolist(),
-                ctf=numbers(*(getattr(c, f.name).double() for f in fields(c)), particles.pixel_size, particles.sign),
+                ctf=numbers(*(v.double() for v in particles.ctf.tensors()), particles.pixel_size, particles.sign),
                 images=images_digest(particles))
 
 def images_digest(particles:Particles, most:int=32) -> str: # images to read

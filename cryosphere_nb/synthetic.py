@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BACKBONE', 'TWO_BODY_FOLD', 'TWO_BODY_HINGE', 'NO_CTF', 'NOISE_LENGTH_A', 'SHOWS', 'place_atom', 'build_backbone',
            'two_body', 'hinge_movie', 'bimodal_angles', 'read_movie', 'point_half_plane', 'scatterers', 'Optics',
-           'uniform', 'draw_optics', 'Simulation', 'RenderedImages', 'simulate', 'draw_absent', 'Imperfections',
-           'wrong_poses', 'contrasts', 'random_heap', 'places_beside', 'noise_power', 'Flaws', 'impair',
-           'degrade_model', 'write_simulation', 'read_truth']
+           'uniform', 'optics_aberrations', 'draw_optics', 'Simulation', 'RenderedImages', 'simulate', 'draw_absent',
+           'Imperfections', 'wrong_poses', 'contrasts', 'random_heap', 'places_beside', 'noise_power', 'Flaws',
+           'impair', 'degrade_model', 'write_simulation', 'read_truth']
 
 # %% ../nbs/26_synthetic.ipynb #8d285c55
 import io, math, os, zipfile, zlib
@@ -21,7 +21,9 @@ from tqdm.auto import tqdm
 from .core import (InputError, Settings, check_seed, fft2c, frequency_radius, generator,
                                 half_plane_weights, ifft2c, printable, write_atomic)
 from .geometry import apply_rigid, random_rotations, rotate, superpose
-from .image import CTFParameters, ctf_half_plane, gaussian_half_plane, per_image, pose_points
+from .image import (CTFParameters, ImagingParameters, aberrated, ctf_half_plane, electron_wavelength,
+                                 gaussian_half_plane, per_image, pose_points, projection_matrices)
+from .optics import Aberrations, coma
 from .cryosparc import array_in
 from .particles import Particles, relion_tables
 from .relion import write_star
@@ -226,6 +228,10 @@ class Optics:
     b_factor_a2:float = 0. # envelope
     pixel_size_a:float|None = None # Å per pixel; None: that of the simulation
     share:float = 1. # how many of the particles, relative to the other groups
+    beam_tilt_mrad:tuple[float, float] = (0., 0.) # in x and y
+    odd_zernike:tuple = () # coefficients in RELION's order, rad
+    even_zernike:tuple = ()
+    magnification:tuple = ((1., 0.), (0., 1.)) # RELION's matrix
 
     def __post_init__(self):
         for name in ("defocus_a", "astigmatism_a"):
@@ -250,6 +256,18 @@ def uniform(n:int, # how many
     "Uniform random numbers."
     return low + (high - low)*torch.rand(n, generator=gen)
 
+def optics_aberrations(optics, # sequence of `Optics`
+                      ) -> Aberrations: # of these groups
+    "What the lenses do besides, as numbers of the image model."
+    padded = lambda rows, n: torch.tensor([[*r, *[0.]*(n - len(r))] for r in rows])
+    of = lambda f: torch.tensor([f(o) for o in optics])
+    tilt = coma(of(lambda o: [1e-3*t for t in o.beam_tilt_mrad]), of(lambda o: o.spherical_aberration_mm*1e7),
+                electron_wavelength(of(lambda o: o.voltage_kv*1e3)))
+    odd = padded([o.odd_zernike for o in optics], max(6, *(len(o.odd_zernike) for o in optics)))
+    odd[:, :6] += tilt
+    return Aberrations(odd, padded([o.even_zernike for o in optics], max(len(o.even_zernike) for o in optics)),
+                       of(lambda o: o.magnification))
+
 def draw_optics(optics, # sequence of `Optics`
                 n:int, # particles
                 pixel_size:float, # Å, for groups that do not name theirs
@@ -264,6 +282,7 @@ def draw_optics(optics, # sequence of `Optics`
                         of(lambda o: o.voltage_kv*1e3), of(lambda o: o.spherical_aberration_mm*1e7),
                         of(lambda o: o.amplitude_contrast),
                         of(lambda o: math.radians(o.phase_shift_deg)), of(lambda o: o.b_factor_a2))
+    if aberrations := optics_aberrations(optics): ctf = ImagingParameters(*ctf.tensors(), aberrations, group)
     return ctf, of(lambda o: o.pixel_size_a or pixel_size)
 
 # %% ../nbs/26_synthetic.ipynb #f1ada30d
@@ -323,10 +342,11 @@ class Simulation:
         out = torch.empty(len(rows), self.box, self.box)
 
         def picture(x, R, shift, amplitudes, i, D): # of images i, in a box of D pixels
-            posed, a = pose_points(x, there(R), there(shift)), there(self.pixel_size[i])
+            ctf, a = there(self.ctf[i]), there(self.pixel_size[i])
+            posed = pose_points(x, projection_matrices(there(R), ctf), there(shift))
             F = (point_half_plane(posed, amplitudes, D, a)*gaussian_half_plane(sigma, D, a, posed)
-                 *ctf_half_plane(there(self.ctf[i]), D, a))
-            return ifft2c(sign*F, D)
+                 *ctf_half_plane(ctf, D, a))
+            return ifft2c(sign*aberrated(F, ctf, D, a), D)
 
         for start in range(0, len(rows), chunk):
             i = rows[start:start + chunk]
@@ -432,6 +452,8 @@ def simulate(structure:Structure, # nominal structure
     shifts = given("shifts", shifts, max_shift*(2*torch.rand(n, 2, generator=gen) - 1), (n, 2)).float()
     seeds = torch.randint(2**62, (n,), generator=gen)
     if ctf is not None: _checked("ctf", ctf.voltage, (n,))
+    if ctf is not None and ctf.applied is not None:
+        raise InputError("ctf", "images with flipped phases, or multiplied by their CTF", "images as they are recorded")
     values = None if values is None else pd.DataFrame(
         {k: np.asarray(_checked(f"values, '{k}'", torch.as_tensor(v), (F,))) for k, v in values.items()})
     simulation = Simulation(structure, frames, states, poses, shifts, drawn if ctf is None else ctf, pixels, box,

@@ -31,7 +31,7 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
 from .model import CryoSphere
 from .formats import read_particles, with_poses
 from .particles import Particles
-from .poses import RefinePoses, correct_poses, corrected_poses, pose_words
+from .pose_refinement import RefinePoses, correct_poses, corrected_poses, pose_words
 from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
@@ -140,8 +140,9 @@ def train(out:Path, # run folder, held
             say("Stopped before the latents were complete. "
                 f"The weights are in {out}: resume=True computes the latents.")
         raise
-    run = Run(out, config, structure, net.to("cpu"), *latents, torch.zeros(5) if data.pose_std is None else data.pose_std,
-              offset, learner.state, report, data.rows[apart])
+    pose_std = torch.zeros(5) if data.pose_std is None else data.pose_std
+    run = Run(out, config, structure, net.to("cpu"), *latents, pose_std, offset, learner.state, report,
+              data.rows[apart])
     on_main(engine, lambda: finish(run, particles, weights))
     return run
 
