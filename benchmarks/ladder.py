@@ -2,7 +2,7 @@
 
     python benchmarks/ladder.py                                               # all rungs, one seed
     python benchmarks/ladder.py --rungs nothing poses2 poses4 --seeds 0 1 2
-    python benchmarks/ladder.py --rungs poses2 --set candidates=16            # other settings have rows of their own
+    python benchmarks/ladder.py --rungs poses2 --set refine_poses=never       # other settings have rows of their own
     python benchmarks/ladder.py --images 1000 --epochs 3 --out try.json       # a rehearsal
 
 Adenylate kinase of chapter 90 at SNR 0.01, with 20 segments; what is wrong on a rung is made by `Imperfections` and
@@ -79,7 +79,9 @@ def marks(stack, run) -> dict:
         junk=int((~shown).sum()), incomplete=int(torn.sum()))
     if torn.any():
         row |= dict(rmsd_incomplete=median(coords[torn][:, ~s.subunit], truth[torn][:, ~s.subunit], False))
-    return row | pose_errors(stack.particles, s)
+    refined = pose_errors(run.posed(stack.particles), s)
+    return row | pose_errors(stack.particles, s) | {f"{k}_refined": v for k, v in refined.items()} | dict(
+        pose_std_deg=torch.rad2deg(run.pose_std[0]), pose_std_a=run.pose_std[3])
 
 def about(rung, snr, n, seed, images, settings) -> dict:
     "What a row is of."
