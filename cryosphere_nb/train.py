@@ -81,6 +81,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     with hold_together(out, engine), end_as_interrupt():
         return train(out, config, particles, structure, offset, resuming, engine, progress, callbacks)
 
+# %% ../nbs/38_train.ipynb #d1cc9972
 def nominal_model(model) -> Structure: # path, or `Structure`
     "The model, with the numbers that its file in the run folder will have and a name that a file can have."
     structure = model if isinstance(model, Structure) else load_structure(model)
@@ -541,6 +542,6 @@ class Inference:
     latents:Tensor # (N, L) posterior means; NaN for skipped images
     latent_cov:Tensor # (N, L, L) posterior covariances
     correlations:Tensor # (N,) correlation with the prediction
-    corrections:Tensor # (N, 5) of the poses in the file
+    corrections:Tensor|None=None # (N, 5) of the poses in the file
     # (N, R, 3) means of the structures, Å, in the frame of the nominal model; None unless asked for
     beads:Tensor|None=None
