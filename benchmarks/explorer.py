@@ -52,7 +52,8 @@ def untrained_run(n, folder, n_segments=20, n_latent=4, copies=3):
     z = 0.5*torch.randn(n, n_latent, generator=gen) + centres[torch.randint(3, (n,), generator=gen)]
     z[:, 1] += 0.3*z[:, 0]**2
     return Run(folder, config, structure, model, z, 0.04*torch.eye(n_latent).expand(n, -1, -1),
-               0.2 + 0.02*torch.randn(n, generator=gen), torch.zeros(3), TrainState())
+               0.2 + 0.02*torch.randn(n, generator=gen), torch.zeros(n, 5), torch.zeros(5), torch.zeros(3),
+               TrainState())
 
 def write_names(run, images=100, stack="Extract/job012/movies/20170629_%05d_frameImage.mrcs", shuffled=False):
     "The run's star file: names, so many to a stack, and two optics groups."
