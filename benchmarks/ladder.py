@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd, roma, torch
 
-from recovery import RESULTS, SAME, facts, plain, setting, store
+from recovery import SAME, facts, plain, run_options, store
 from segments import PUBLISHED
 
 from cryosphere_nb.benchmarks import STACKS, make_stack, mark, train_fully
@@ -101,16 +101,10 @@ def main():
                    help="rungs to measure (all): " + ", ".join(RUNGS))
     p.add_argument("--snr", type=float, default=0.01, help="signal-to-noise ratio (0.01)")
     p.add_argument("--segments", type=int, default=20, help="number of segments to allow (20)")
-    p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
     p.add_argument("--images", type=int, default=10_000, help="images (10000)")
     p.add_argument("--epochs", type=int, help="setting epochs of `fit`")
-    p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
     p.add_argument("--again", action="store_true", help="measure anew what was measured")
-    p.add_argument("--threads", type=int, default=1, help="threads (1)")
-    p.add_argument("--cache", help="folder for the clean images of the ideal stack")
-    p.add_argument("--keep", type=Path, help="keep the runs in this folder")
-    p.add_argument("--out", type=Path, default=RESULTS/"ladder.json",
-                   help="file that the rows are added to (results/ladder.json)")
+    run_options(p, "ladder.json")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     if a.cache: Path(a.cache).mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,16 @@ def show_and_store(file, table, about):
     print(table.to_string(index=False, float_format="{:.3f}".format), flush=True)
     store(file, table, facts() | about)
 
+def run_options(p, file:str): # argparse parser; name of the results
+    "Options that scripts share whose rows are runs of `fit`."
+    p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
+    p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
+    p.add_argument("--threads", type=int, default=1, help="threads (1)")
+    p.add_argument("--cache", help="folder for clean images")
+    p.add_argument("--keep", type=Path, help="keep the runs in this folder")
+    p.add_argument("--out", type=Path, default=RESULTS/file,
+                   help=f"file that the rows are added to (results/{file})")
+
 def parser() -> argparse.ArgumentParser:
     "All options."
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd, torch
 
-from recovery import RESULTS, facts, setting, store
+from recovery import facts, run_options, store
 
 from cryosphere_nb.benchmarks import STACKS, interval_coverage, make_stack, mark, posterior_coverage, train_fully
 from cryosphere_nb.core import generator
@@ -142,15 +142,9 @@ def main():
                    help="stacks to run: " + ", ".join(STACKS))
     p.add_argument("--snr", type=float, nargs="+", default=[0.05], help="signal-to-noise ratios (0.05)")
     p.add_argument("--segments", type=int, nargs="+", default=[10], help="numbers of segments to allow (10)")
-    p.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training (0)")
     p.add_argument("--images", type=int, nargs="+", default=[10_000], help="images (10000)")
-    p.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="more settings of `fit`")
     p.add_argument("--trace", action="store_true", help="ARI after every epoch, too")
-    p.add_argument("--threads", type=int, default=1, help="threads (1)")
-    p.add_argument("--cache", help="folder for clean images")
-    p.add_argument("--keep", type=Path, help="keep the runs in this folder")
-    p.add_argument("--out", type=Path, default=RESULTS/"segments.json",
-                   help="file that the rows are added to (results/segments.json)")
+    run_options(p, "segments.json")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     for name, snr, images in itertools.product(a.stacks, a.snr, a.images):
