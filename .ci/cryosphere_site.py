@@ -1,6 +1,7 @@
 """What is done to every page of the site after nbdev's own steps. `procs` in settings.ini names `Finish`, so that
 `nbdev_docs`, `nbdev_preview` and `make docs` make the same pages (`make` puts this folder on the environment's path).
 
+- what one cell defines in the order in which it defines it (nbdev turns that round);
 - members of classes below their documentation, so that links such as `Run.prepare` find them;
 - links between pages relative, so that a preview stays in the preview; `name(argument)` linked like `name`; no link
   inside of code, where it would be shown as it is written, nor in a heading;
@@ -11,6 +12,7 @@
 """
 import ast, base64, io, json, re
 from functools import cache
+from itertools import groupby
 from os.path import relpath
 from pathlib import Path
 
@@ -69,6 +71,20 @@ def with_members(text, room):
     return text + f"\n\n| member of `{name[1]}` | |\n|---|---|\n" + "\n".join(
         f"| [<code>{m}{arguments}</code>]{{#{name[1].lower()}.{m.lower()}}} | {what.replace('|', chr(92) + '|')} |"
         for m, arguments, what in rows) + "\n"
+
+def shown_name(source):
+    "Whose documentation a cell of code shows, if it shows any."
+    found = re.search(r"^show_doc\((\w+)\)\s*$", source, re.M)
+    return found[1] if found else None
+
+def in_order(cells, room):
+    "Neighbours that show documentation in the order of the package's file."
+    places = {n.name: n.lineno for n in tree(room).body if hasattr(n, "name")}
+    out = []
+    name = lambda c: shown_name(c.source) if c.cell_type == "code" else None
+    for documents, group in groupby(cells, lambda c: name(c) in places):
+        out += sorted(group, key=lambda c: places[name(c)]) if documents else group
+    return out
 
 # ---------------------------------------------------------------- links
 
@@ -272,6 +288,7 @@ class Finish(Processor):
         page = source.relative_to(get_config().nbs_path.resolve())
         cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
         room = next((m[1] for c in cells if (m := re.match(r"#\|\s*default_exp\s+(\w+)", joined(c["source"])))), None)
+        if room: self.nb.cells[:] = in_order(self.nb.cells, room)
         describe_figures(self.nb.cells)
         fill_thumbnails(self.nb.cells)
         fold(self.nb.cells)

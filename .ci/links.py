@@ -5,8 +5,8 @@ Quarto would read: _proc, which `.ci/docs.py --prepare` makes.
 
 Links between pages, their anchors, images, links into the repository and to Colab, names of the package in backticks
 (`room.name`) and in imports of shown code, the sidebar, the files and keys of _quarto.yml; whether text is held in
-lists of lines, every figure has a text for those who cannot see it, and code shows no links, and no modules that are
-not there.
+lists of lines, every figure has a text for those who cannot see it, code shows no links, and no modules that are not
+there, and what one cell defines is documented in its order.
 """
 import json, posixpath, re, sys
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
-from cryosphere_site import fence, get_config, is_figure, joined, public_names, tree
+from cryosphere_site import fence, get_config, is_figure, joined, public_names, shown_name, tree
 
 root = Path(__file__).resolve().parent.parent
 # Of Quarto's schema (website, closed): an unknown key stops the rendering.
@@ -84,6 +84,7 @@ def read_page(path, proc):
     folder = path.relative_to(proc).parent
     page = Page((folder/front.get("output-file", path.with_suffix(".html").name)).as_posix())
     if not front.get("title"): page.errors.append("no title")
+    page.errors += jumbled(nb["cells"])
     ids = [c.get("id") for c in nb["cells"]]
     if any(c["cell_type"] == "code" for c in nb["cells"]) and "open-in-colab" not in ids:
         page.errors.append("the page was not finished: `procs` in settings.ini does not name cryosphere_site:Finish")
@@ -100,6 +101,14 @@ def read_page(path, proc):
                 page.errors += [f"a module that is not there: {l.strip()}" for l in text.split("\n") if "__main__" in l]
             if "text/html" in o.get("data", {}): page.read_html(joined(o["data"]["text/html"]))
     return page
+
+def jumbled(cells):
+    "Names whose documentation stands directly before that of a name which the package defines earlier."
+    places = {(room, n.name): n.lineno for room in public_names() for n in tree(room).body if hasattr(n, "name")}
+    shown = [c["cell_type"] == "code" and shown_name(joined(c["source"])) for c in cells]
+    for a, b in zip(shown, shown[1:]):
+        rooms = [room for room in public_names() if (room, a) in places and (room, b) in places]
+        if rooms and places[rooms[0], a] > places[rooms[0], b]: yield f"{a} is documented before {b}"
 
 def untold(cell, fewest=4):
     "Figures of a cell, drawn or linked, without a text of at least a few words for those who cannot see them."
