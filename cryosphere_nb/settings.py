@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'EPOCHS', 'STEPS', 'BATCHES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'FitConfig', 'make_config', 'make_parts',
-           'model_offset', 'moved', 'default_box', 'settle', 'read_run', 'check_same_run']
+           'model_offset', 'moved', 'default_box', 'settle', 'read_run', 'as_begun', 'check_same_run']
 
 # %% ../nbs/34_settings.ipynb #bcd6a2d9
 import math
@@ -176,6 +176,15 @@ def read_run(folder) -> tuple[FitConfig, dict]: # settings, facts
     except InputError as e:
         raise e if str(path) in str(e.where) else InputError(
             f"{path}, {e.where}", e.found, e.expected, e.hint) from None
+
+def as_begun(config:FitConfig, # as asked for
+             old:FitConfig, # of the run that is continued
+            ) -> FitConfig:
+    "What came after a run began, and is left at its default, stays as it was in that run."
+    default = FitConfig()
+    return config.changed(**{
+        name: was for name, was in BEFORE.items()
+        if name not in MAY_CHANGE and getattr(old, name) == was and getattr(config, name) == getattr(default, name)})
 
 def check_same_run(folder:Path, # run to continue
                    config:FitConfig, facts:dict): # of this call

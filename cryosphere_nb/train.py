@@ -38,7 +38,7 @@ from .plotting import thin_frames
 from .preflight import Preflight, preflight
 from .run_folder import (check_held, clear_folder, data_facts, hold, model_facts, open_latents,
                                       save_latents, tensors_digest, will_resume, write_config, write_tensors)
-from .settings import (FitConfig, check_same_run, make_config, make_parts, model_offset, moved, read_run,
+from .settings import (FitConfig, as_begun, check_same_run, make_config, make_parts, model_offset, moved, read_run,
                                     settle)
 from .structure import Structure, check_round_trip, load_structure, save_structure
 
@@ -71,6 +71,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     config = on_main(engine, lambda: settle(config, particles, old and old.flat))
     offset = model_offset(structure, particles, config.picture.model_origin)
     if resuming:
+        config = as_begun(config, old)
         check_same_run(out, config,
                        data_facts(particles, config.images.box, then["contrast"], offset) | model_facts(structure))
         if run := finished_run(out, config):
