@@ -67,6 +67,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     structure = nominal_model(model)
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
     make_parts(structure, config) # refuses parts that are not there
+    states_of(structure, config)
     check_round_trip(structure) # what is written at the beginning can be read at the end
     resuming = may_write()
     old, then = read_run(out) if resuming else (None, None)
@@ -183,7 +184,10 @@ def states_of(structure:Structure, # nominal model
               config:FitConfig,
              ): # -> names of parts, lacks (S, K), residues that are there (S, R); None if nothing is asked
     "What the molecules of a run may lack."
-    if not config.occupancy.asked or config.image_term.likelihood != "gaussian": return None
+    if not config.occupancy.asked: return None
+    if config.image_term.likelihood != "gaussian":
+        raise InputError("fit, settings 'missing' and 'junk'", f"likelihood '{config.image_term.likelihood}'",
+                         "likelihood 'gaussian'", "Only a likelihood can say how probable a missing part is.")
     parts = missing_parts(structure, config.occupancy.missing)
     lacks = lacking_states(list(parts.values()))
     return tuple(parts), lacks, residues_there(list(parts.values()), lacks, structure.n_beads)
@@ -514,14 +518,18 @@ class Run:
                                  progress, structures))
         return found if found.beads is None else replace(found, beads=found.beads + self.offset)
 
+    def there(self, i:int) -> Tensor: # image (row of the star file) -> (R,) bool
+        "Residues that image `i` most likely shows; all of them where the run asked about no parts."
+        if self.evidence is None: return torch.ones(self.nominal.n_beads, dtype=torch.bool)
+        return states_of(self.nominal, self.config)[2][self.occupancy.likely[i]].bool()
+
     def structure(self, i:int) -> Structure: # image (row of the star file)
         "All-atom structure of image `i`, without the parts that it most likely lacks."
         if not -len(self) <= i < len(self):
             raise InputError("run.structure", f"image {i}", f"0 to {len(self) - 1}")
         whole = replace(self.nominal, xyz=self.decode_atoms(self.latents[[i]])[0],
                         name=f"{self.nominal.name}_{i % len(self)}")
-        if self.evidence is None or not self.occupancy.names: return whole
-        return what_is_left(whole, states_of(self.nominal, self.config)[2][self.occupancy.likely[i]].bool())
+        return what_is_left(whole, self.there(i))
 
     @property
     def motions(self) -> pd.DataFrame: # N·M rows
