@@ -36,7 +36,7 @@ def view_run_segments(run:Run, # finished run
     "Turn the molecule, coloured by the segments that were learned."
     if by not in ("segment", "domain"):
         raise InputError("view_run_segments, by", repr(by), '"segment" or "domain"')
-    coords = None if image is None else run.structure(image).xyz
+    coords = None if image is None else run.decode_atoms(run.latents[[image]])[0]
     return view_segments(run.nominal, run.segments if by == "segment" else run.domains.labels, coords, js=js, called=by)
 
 # %% ../nbs/40_analysis.ipynb #9ad5d66d

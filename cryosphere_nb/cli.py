@@ -368,7 +368,7 @@ def export_structures(run, # `Run`, finished
                       b_factor:str="model", # what B-factors are: of the "model", "segment", or "uncertainty" in Å
                       overwrite:bool=False, # replace files that are there?
                     ) -> list: # paths
-    "All-atom structures of chosen images."
+    "All-atom structures of chosen images; in files of their own they lack what the image lacks."
     from cryosphere_nb.core import InputError, file_name
     from cryosphere_nb.stacks import refuse_overwrite
     from cryosphere_nb.structure import save_structure
@@ -383,7 +383,8 @@ def export_structures(run, # `Run`, finished
         return [save_structure(run.nominal, out, run.decode_atoms(run.latents[rows]), b(rows), overwrite)]
     files = {i: out/f"{file_name(run.nominal.name)}_{i:0{len(str(len(run) - 1))}d}.{kind}" for i in rows}
     for path in files.values(): refuse_overwrite(path, overwrite) # all or none
-    return [save_structure(run.nominal, path, run.structure(i).xyz, b([i]), overwrite) for i, path in files.items()]
+    own = lambda i: None if (values := b([i])) is None else values[run.there(i)]
+    return [save_structure(run.structure(i), path, None, own(i), overwrite) for i, path in files.items()]
 
 def structures_command(args) -> Answer:
     "Write all-atom structures of chosen images."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['gaussian_rows', 'per_image', 'project_dense', 'window', 'pixel_coordinates', 'scatter', 'flat_index', 'outer',
-           'project_windowed', 'bspline_weights', 'spread_points', 'oversampling', 'points_half_plane',
+           'project_windowed', 'bspline_weights', 'per_bead', 'spread_points', 'oversampling', 'points_half_plane',
            'gaussian_half_plane', 'project_half_plane', 'pose_points', 'CTFParameters', 'electron_wavelength',
            'aberration_phases', 'ctf_factors', 'ctf_half_plane', 'ImagingParameters', 'whitener', 'aberrated',
            'restored', 'projection_matrices', 'render', 'bspline_slopes', 'spread_tangents', 'render_tangents', 'Batch',
@@ -108,13 +108,18 @@ def bspline_weights(t:Tensor, # (B, R) how far the bead is from the pixel below,
     s = 1 - t
     return torch.stack([s*s*s/6, 2/3 - t*t*(1 - t/2), 2/3 - s*s*(1 - s/2), t*t*t/6], -2)
 
+def per_bead(amplitudes:Tensor, # (R,), or (B, R) if they differ between the images
+            ) -> Tensor: # ready to broadcast against (B, W, R)
+    "Amplitudes of beads, beside the weights of the pixels in a window."
+    return amplitudes if amplitudes.ndim == 1 else amplitudes[:, None]
+
 def spread_points(points:Tensor, # (B, R, 3) posed beads, Å
-                  amplitudes:Tensor, # (R,) electrons
+                  amplitudes:Tensor, # (R,) electrons, or (B, R) if they differ between the images
                   D:int, pixel_size, # grid in pixels; Å per pixel, float or (B,)
                  ) -> Tensor: # (B, D, D) electrons
     "Beads spread on the 4 × 4 nearest pixels with cubic B-splines."
     (x, columns, in_x), (y, rows, in_y) = (window(q, D, -1, 2) for q in pixel_coordinates(points, D, pixel_size))
-    return scatter(outer(bspline_weights(y)*(amplitudes*in_y), bspline_weights(x)*in_x),
+    return scatter(outer(bspline_weights(y)*(per_bead(amplitudes)*in_y), bspline_weights(x)*in_x),
                    flat_index(rows, columns, D), D)
 
 def oversampling(sigma:float, # bead width, Å
@@ -364,12 +369,12 @@ def bspline_slopes(t:Tensor, # (B, R) how far the bead is from the pixel below, 
 
 def spread_tangents(points:Tensor, # (B, R, 3) posed beads, Å
                     flow:Tensor, # (B, L, R, 2) their velocities in the image, pixels per unit
-                    amplitudes:Tensor, # (R,) electrons
+                    amplitudes:Tensor, # (R,) electrons, or (B, R)
                     D:int, pixel_size, # grid in pixels; Å per pixel, float or (B,)
                    ) -> Tensor: # (B, L+1, D, D)
     "`spread_points`, and the derivative of that along each of L motions."
     (x, columns, in_x), (y, rows, in_y) = (window(q, D, -1, 2) for q in pixel_coordinates(points, D, pixel_size))
-    flat, in_y = flat_index(rows, columns, D), amplitudes*in_y
+    flat, in_y = flat_index(rows, columns, D), per_bead(amplitudes)*in_y
     (y, dy), (x, dx) = ([f(t)*inside for f in (bspline_weights, bspline_slopes)]
                         for t, inside in ((y, in_y), (x, in_x)))
     along_x, along_y = outer(y, dx), outer(dy, x)
@@ -379,7 +384,7 @@ def spread_tangents(points:Tensor, # (B, R, 3) posed beads, Å
 @torch.no_grad()
 def render_tangents(points:Tensor, # (B, R, 3) beads in the nominal frame, Å
                     velocity:Tensor, # (B, L, R, 3) velocity of the beads along each of L motions, Å per unit
-                    amplitudes:Tensor, # (R,) electrons
+                    amplitudes:Tensor, # (R,) electrons, or (B, R)
                     R:Tensor, # (B, 3, 3) poses
                     ctf:CTFParameters|None, # of the B particles; None for no CTF
                     D:int, # box, pixels
@@ -400,7 +405,8 @@ def render_tangents(points:Tensor, # (B, R, 3) beads in the nominal frame, Å
         i = slice(start, start + chunk)
         fine = a[i]/u
         flow = (velocity[i].flatten(1, 2) @ (R[i, :2]/fine[:, None, None]).mT).unflatten(1, (L, -1))
-        spread = spread_tangents(pose_points(points[i], R[i]), flow, amplitudes, u*D, fine)
+        there = amplitudes if amplitudes.ndim == 1 else amplitudes[i]
+        spread = spread_tangents(pose_points(points[i], R[i]), flow, there, u*D, fine)
         torch.mul(points_half_plane(spread, D), transfer[i, None], out=out[i])
     return out
 
@@ -417,6 +423,8 @@ class Batch:
     # (B, 5) what poses and images have been corrected by, see `corrected`; None: nothing
     correction:Tensor|None=None
     pose_std:Tensor|None=None # (B, 5) prior standard deviations of corrections; None: the poses are exact
+    occupancy:Tensor|None=None # (B, R) share of each residue that is there, 0 to 1; None: all of the molecule is
+    weight:Tensor|None=None # (B,) how much an image counts in training, 0 to 1; None: as much as any other
 
     def __len__(self): return len(self.images)
     @property

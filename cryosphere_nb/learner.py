@@ -75,6 +75,7 @@ class TrainState:
     best_held_out:dict = field(default_factory=dict) # means over the held-out images then
     waited:int = 0 # epochs since then that ended with all frequencies
     pose_rounds:int = 0 # how often poses were asked about so far
+    occupancy_rounds:int = 0 # how often images were asked what they lack so far
     border_rounds:int = 0 # how often borders of segments were tried so far
     candidates:int|None = None # latents from the prior that each image is tried with; None before `SampleLatents` says
     visits:int = 0 # images of the current epoch that a sampler drew latents for
@@ -126,6 +127,7 @@ class Learner:
         self.state, self.gen = TrainState(), generator(seed)
         self.kept_latents = None # (N, L) of a sampler of latents; part of a checkpoint
         self.kept_poses = None # (n, 5) corrections of poses and (5,) how far they may be; part of a checkpoint
+        self.kept_occupancy = None # (n, S) states of the molecule and (n,) weights of images; part of a checkpoint
         self.told = {} # what callbacks tell the model in every step, besides the weights: `detail`, `sampler`
         self.callbacks = sorted(callbacks, key=lambda c: c.order)
         self.forward, self.backward = model, torch.Tensor.backward # an engine may wrap both
@@ -647,6 +649,7 @@ def save_checkpoint(path, # file to write
     if learner.state.position: tensors["order"] = learner.images_in_order
     if learner.kept_latents is not None: tensors["latents"] = learner.kept_latents
     if learner.kept_poses is not None: tensors |= dict(zip(("correction", "pose_std"), learner.kept_poses))
+    if learner.kept_occupancy is not None: tensors |= dict(zip(("shown", "weight"), learner.kept_occupancy))
     write_tensors(path, tensors, format=CHECKPOINT, state=json.dumps(asdict(learner.state)))
 
 CHECKPOINT = "cryosphere_nb checkpoint 1"
@@ -703,6 +706,7 @@ def load_checkpoint(path, # file to read
     if state.position: learner.images_in_order = tensors["order"]
     learner.kept_latents = tensors.get("latents")
     if "correction" in tensors: learner.kept_poses = tensors["correction"], tensors["pose_std"]
+    if "shown" in tensors: learner.kept_occupancy = tensors["shown"], tensors["weight"]
 
 def _moments(tensors, learner): # of the optimiser, by number of the parameter
     found, parameters = {}, [p for group in learner.plain_optimizer.param_groups for p in group["params"]]

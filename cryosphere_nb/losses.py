@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SPIN_RESIDUES', 'LOSS_TERMS', 'fourier_norm', 'correlation_loss', 'pair_distances', 'continuity_loss',
            'stretch_energy', 'turn_energy', 'neighbour_pairs', 'clash_loss', 'count_clashes', 'elastic_pairs',
-           'elastic_loss', 'Schedule', 'LossTerm', 'register_term', 'LossWeights', 'total_loss', 'PriorSettings']
+           'elastic_loss', 'Schedule', 'LossTerm', 'register_term', 'LossWeights', 'weighed', 'total_loss',
+           'PriorSettings']
 
 # %% ../nbs/14_losses.ipynb #b3a740aa
 from collections.abc import Callable
@@ -228,14 +229,21 @@ class LossWeights(dict):
         "The weights at `time`."
         return {name: schedule(time) for name, schedule in self.items()}
 
+def weighed(term:Tensor, # (B,), or a scalar
+            of_images:Tensor|None, # (B,), or None
+           ) -> Tensor:
+    "A term by image, each as much as the image counts; what is no term of images stays."
+    return term if of_images is None or term.shape != of_images.shape else term*of_images
+
 def total_loss(terms:dict, # name -> function without arguments that returns (B,) or a scalar
                weights:dict, # name -> weight now, e.g. LossWeights().at(time)
+               of_images:Tensor|None=None, # (B,) how much each image counts, 0 to 1; None: all count alike
     ) -> tuple[Tensor, dict[str, Tensor]]: # total (scalar), and the mean of each computed term, unweighted and detached
     "Weighted sum of the batch means of the terms (eq. 8); a term with weight 0 is not computed."
     for name in terms:
         if name not in weights:
             raise InputError(f"loss term '{name}'", "no weight for it", f"one of {', '.join(weights)}")
-    means = {name: term().mean() for name, term in terms.items() if weights[name] != 0}
+    means = {name: weighed(term(), of_images).mean() for name, term in terms.items() if weights[name] != 0}
     if not means: raise InputError("loss weights", "all 0", "at least one term with a weight")
     return (sum(weights[name]*value for name, value in means.items()),
             {name: value.detach() for name, value in means.items()})

@@ -252,10 +252,19 @@ class CryoSphere(nn.Module):
         beads, points = self.both_at(z, G, **known)
         return Prediction(mean, std, G, beads, detail.of(self).render(points, detail.crop(batch)), drawn, **known)
 
+    def present(self, batch:Batch) -> Tensor|None: # (B, P) 0 to 1; None where all of the molecule is there
+        "How much of each point the images of a batch show."
+        o = batch.occupancy
+        return o if o is None or self.owner is None else o[:, self.owner]
+
+    def amplitudes_in(self, batch:Batch) -> Tensor: # (P,), or (B, P) where parts are missing
+        "Electrons of the points, as far as they are there."
+        return self.amplitudes if (there := self.present(batch)) is None else self.amplitudes*there
+
     def render(self, points:Tensor, batch:Batch) -> Tensor: # (B, P, 3) of `points_at` -> (B, D, D//2+1)
         "Mean-free images of `points` as the particles of the batch would show them, as half planes."
         with torch.autocast(points.device.type, enabled=False):
-            return mean_free(render(points.float(), self.amplitudes, batch.R, batch.ctf, batch.D, batch.pixel_size,
+            return mean_free(render(points.float(), self.amplitudes_in(batch), batch.R, batch.ctf, batch.D, batch.pixel_size,
                                     self.sigma))
 
     @torch.no_grad()
@@ -282,7 +291,7 @@ class CryoSphere(nn.Module):
         p = self.predict(batch, noise, detail, sampler)
         with torch.autocast(p.beads.device.type, enabled=False):
             terms = self.terms(batch, p, detail)
-            loss, means = total_loss(terms, weights)
+            loss, means = total_loss(terms, weights, batch.weight)
             if "correlation" not in means: # always of interest, even where it is not the loss
                 with torch.no_grad(): means["correlation"] = terms["correlation"]().mean()
             return loss, means
@@ -298,9 +307,11 @@ class CryoSphere(nn.Module):
     @torch.no_grad()
     def estimate_noise(self, batches, # iterable of `Batch`
                        sampler=None): # as in `latents_of`
-        "Set the noise model from some images and their predictions, at the latents that they have now."
+        """Set the noise model from some images and their predictions, at the latents that they have now; images that
+        count less than half are left out."""
         at = lambda b: self.points_at(self.latents_of(b, sampler), self.segmentation())
-        self.noise.estimate((mean_free(fft2c(b.images)), self.render(at(b), b)) for b in batches)
+        counted = (b if b.weight is None else b[b.weight > 0.5] for b in batches)
+        self.noise.estimate((mean_free(fft2c(b.images)), self.render(at(b), b)) for b in counted if len(b))
 
     @torch.no_grad()
     def decode(self, z:Tensor, # (B, L)
@@ -354,11 +365,16 @@ class Coarse:
     def points_at(self, z, G): return self.merged(self.model.points_at(z, G))
     def tangents(self, z, G): return tuple(map(self.merged, self.model.tangents(z, G)))
 
+    def amplitudes_in(self, batch:Batch) -> Tensor: # (P',), or (B, P')
+        "`CryoSphere.amplitudes_in` of merged points."
+        if (there := self.model.present(batch)) is None: return self.amplitudes
+        return self.amplitudes*self.merged(there[..., None])[..., 0]
+
     def render(self, points:Tensor, batch:Batch) -> Tensor: # (B, P, 3), cropped -> (B, D, D//2+1)
         "`CryoSphere.render` of merged points."
         with torch.autocast(points.device.type, enabled=False):
-            return mean_free(render(self.merged(points.float()), self.amplitudes, batch.R, batch.ctf, batch.D,
-                                    batch.pixel_size, self.sigma))
+            return mean_free(render(self.merged(points.float()), self.amplitudes_in(batch), batch.R, batch.ctf,
+                                    batch.D, batch.pixel_size, self.sigma))
 
     def crop(self, batch:Batch) -> Batch:
         "The batch in the smaller box; asked twice for the same batch, it is computed once."

@@ -106,15 +106,15 @@ class ImagePosterior:
     def images(self, beads:Tensor) -> Tensor: # (B or 1, R, 3) -> (B, D, D//2+1)
         "Predicted half planes."
         m, b = self.model, self.batch
-        return project_half_plane(pose_points(beads, b.R), m.amplitudes, m.sigma, b.D, b.pixel_size)*self.ctf
+        return project_half_plane(pose_points(beads, b.R), m.amplitudes_in(b), m.sigma, b.D, b.pixel_size)*self.ctf
 
     def free_poses(self, z:Tensor): # (B, L), about where images are
         "From here on poses are known as well as `batch.pose_std` says, and integrated over."
         if self.batch.pose_std is None: return self
         m, b, noise = self.model, self.batch, self.noise
         points = m.points_at(z, self.G)
-        F = mean_free(render_tangents(points, pose_motions(points, b.R), m.amplitudes, b.R, None, b.D, b.pixel_size,
-                                      m.sigma))*self.ctf[:, None]
+        F = mean_free(render_tangents(points, pose_motions(points, b.R), m.amplitudes_in(b), b.R, None, b.D,
+                                      b.pixel_size, m.sigma))*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))
         rates = as_real(noise.apply_transfer(F[:, 1:])*scale[:, None, None, None])
         before = torch.zeros_like(b.pose_std) if b.correction is None else b.correction
@@ -167,7 +167,7 @@ class ImagePosterior:
         m, b, noise, L = self.model, self.batch, self.noise, z.shape[1]
         points, velocity = m.tangents(z, self.G)
         if also is not None: velocity = torch.cat([velocity, also(points)], 1)
-        F = mean_free(render_tangents(points, velocity, m.amplitudes, b.R, None, b.D, b.pixel_size, m.sigma)
+        F = mean_free(render_tangents(points, velocity, m.amplitudes_in(b), b.R, None, b.D, b.pixel_size, m.sigma)
                      )*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))[:, None, None, None]
         F, weight = as_real(noise.apply_transfer(F)*scale), noise.real_precision()

@@ -132,6 +132,10 @@ class PreparedImages:
     features:Tensor|None=None # (n, F) of a pose-aware encoder (encoders)
     correction:Tensor|None=None # (n, 5) of poses that are not taken as exact, see `Batch.corrected`
     pose_std:Tensor|None=None # (5,) prior standard deviations of these; all 0 while poses are thought to be exact
+    # (n, S) how probable it is that an image shows each of S states of the molecule, all of it and with parts missing
+    shown:Tensor|None=None
+    parts_of:Tensor|None=None # (S, R) 1 where a residue is there in a state, else 0
+    weight:Tensor|None=None # (n,) how much an image counts in training: 0 for junk, 1 for the molecule
     mapped:int=0 # address of the map, if there is one
 
     def __len__(self): return len(self.images)
@@ -150,13 +154,21 @@ class PreparedImages:
              else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1))
         p, ctf = self.particles, self.particles.ctf[i]
         batch = Batch(self.images[i].float(), projection_matrices(p.R[i], ctf), ctf, self.pixel_size[i], i,
-                      None if self.features is None else self.features[i])
+                      None if self.features is None else self.features[i],
+                      occupancy=None if self.shown is None else self.shown[i] @ self.parts_of,
+                      weight=None if self.weight is None else self.weight[i])
         if self.pose_std is None or not self.pose_std.any(): return batch
         return replace(batch.corrected(self.correction[i]), pose_std=self.pose_std.expand(len(i), 5))
 
     def free_poses(self):
         "The same images; their poses may be corrected, in place."
         return replace(self, correction=torch.zeros(len(self), 5), pose_std=torch.zeros(5))
+
+    def may_lack(self, parts_of:Tensor): # (S, R) residues that are there, in each state; the first has all
+        "The same images; what they lack, and how much they count, may be found, in place."
+        shown = torch.zeros(len(self), len(parts_of))
+        shown[:, 0] = 1
+        return replace(self, shown=shown, parts_of=parts_of.float(), weight=torch.ones(len(self)))
 
 # %% ../nbs/25_preparation.ipynb #83b2731d
 def bad_images(images:Tensor, # (n, D, D)

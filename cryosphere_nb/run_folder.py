@@ -28,7 +28,7 @@ from .structure import Structure
 FORMAT = "cryosphere_nb run 2"
 
 RUN_FILES = ("config.json", "nominal.cif", "last.safetensors", "best.safetensors", "latents.safetensors",
-             "picture.safetensors", "particles.star", "history.csv", "segments.csv")
+             "picture.safetensors", "particles.star", "without_junk.star", "history.csv", "segments.csv")
 
 # written by room analysis
 REPORT_FILES = dict(figure="overview.png", page="viewer.html", movie="movie.cif", images="images.csv",
@@ -309,16 +309,19 @@ def save_latents(path, # safetensors file
                  mean:Tensor, cov:Tensor, correlation:Tensor, # (N, L), (N, L, L), (N,)
                  correction:Tensor, pose_std:Tensor, # (N, 5), (5,) of the poses
                  apart:Tensor, # rows that were not trained on
-                 weights:str): # digest of the weights they belong to
+                 weights:str, # digest of the weights they belong to
+                 evidence:Tensor|None=None): # (N, H) nats for whatever images may show, where that was asked
     "Write latents, and corrections of poses, atomically."
+    more = {} if evidence is None else dict(evidence=evidence)
     write_tensors(path, dict(zip(LATENTS, (mean, cov, correlation)), correction=correction, pose_std=pose_std,
-                             apart=apart), weights=weights)
+                             apart=apart) | more, weights=weights)
 
 def open_latents(path, # of `save_latents`
                  n:int, n_latent:int, # expected
                  weights:str, # digest of the weights at hand
 ) -> tuple[Tensor|None, ...]: # mean, covariance, correlation, corrections of poses and their standard deviations
-    # (0 in an older file), rows kept apart (None: an older file that does not say)
+    # (0 in an older file), rows kept apart (None: an older file that does not say), evidence for what images show
+    # (None where nobody asked)
     "Read latents, checking their shape, and that they belong to the weights."
     if not Path(path).is_file():
         raise InputError(path, "no such file", "the latents of all images",
@@ -331,9 +334,11 @@ def open_latents(path, # of `save_latents`
     t = dict(correction=torch.zeros(n, 5).where(t["mean"][:, :1].isfinite(), math.nan), pose_std=torch.zeros(5)) | t
     if t["correction"].shape != (n, 5) or t["pose_std"].shape != (5,):
         raise InputError(path, f"corrections of poses of shape {tuple(t['correction'].shape)}", f"{(n, 5)}")
-    apart = t.get("apart")
+    apart, evidence = t.get("apart"), t.get("evidence")
+    if evidence is not None and (evidence.ndim != 2 or len(evidence) != n or evidence.dtype != torch.float32):
+        raise InputError(path, f"evidence of shape {tuple(evidence.shape)}", f"{n} rows of numbers")
     if any(t[k].dtype != torch.float32 for k in (*LATENTS, "correction", "pose_std")) or apart is not None and (
             apart.ndim != 1 or apart.dtype != torch.int64
             or len(apart) and not 0 <= int(apart.min()) <= int(apart.max()) < n):
         raise InputError(path, "tensors of another kind", "latents of cryosphere_nb")
-    return *(t[k] for k in (*LATENTS, "correction", "pose_std")), apart
+    return *(t[k] for k in (*LATENTS, "correction", "pose_std")), apart, evidence
