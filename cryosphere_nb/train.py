@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GAP_IMAGES', 'POSE_ROUNDS', 'fit', 'nominal_model', 'train', 'hold_together', 'begin', 'may_move', 'settle_poses',
-           'told', 'save_picture', 'finish', 'make_learner', 'is_finished', 'finished_run', 'used_rows', 'Run',
-           'check_checkpoint', 'Inference']
+           'told', 'save_picture', 'final_checks', 'finish', 'make_learner', 'is_finished', 'finished_run', 'used_rows',
+           'Run', 'check_checkpoint', 'Inference']
 
 # %% ../nbs/38_train.ipynb #93b6ec41
 import math, os, warnings
@@ -20,6 +20,7 @@ from torch import Tensor
 from .building import (all_features, independent_values, make_model, open_picture, prepare_model,
                                     with_picture)
 from .core import InputError, file_name, generator, write_csv
+from .dependence import dependence_words, imaging_facts, latent_dependence
 from .domains import Domains, find_domains
 from .geometry import radius_a, rigid_modes
 from .inference import (chain_misfit, final_model, gaussian_kl, infer, infer_together,
@@ -31,13 +32,15 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
 from .model import CryoSphere
 from .formats import read_particles, with_poses
 from .particles import Particles
-from .pose_refinement import RefinePoses, correct_poses, corrected_poses, pose_words
+from .pose_refinement import (RefinePoses, correct_poses, corrected_poses, optics_groups, pose_table,
+                                           pose_words)
 from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
 from .preflight import Preflight, preflight
-from .run_folder import (check_held, clear_folder, data_facts, hold, model_facts, open_latents,
-                                      save_latents, tensors_digest, will_resume, write_config, write_tensors)
+from .run_folder import (check_held, clear_folder, data_facts, hold, model_facts, open_checks,
+                                      open_latents, save_latents, tensors_digest, will_resume, write_checks,
+                                      write_config, write_tensors)
 from .settings import (FitConfig, check_same_run, make_config, make_parts, model_offset, moved, read_run,
                                     settle)
 from .structure import Structure, check_round_trip, load_structure, save_structure
@@ -186,11 +189,21 @@ def save_picture(folder:Path, view:CryoSphere): # of `final_model`
     check_held(folder)
     write_tensors(folder/"picture.safetensors", view.noise.state_dict())
 
+def final_checks(run, particles:Particles # `Run`, its data
+                ) -> dict: # name -> DataFrame
+    "Do latents show how images were taken, and where are poses wrong?"
+    ctf = particles.ctf
+    facts = imaging_facts(particles.R, defocus=(ctf.defocus_u + ctf.defocus_v)/2, scale=ctf.scale)
+    tables = dict(dependence=latent_dependence(run.latents, facts, run.latent_cov, particles.image_id))
+    return tables | (dict(poses=pose_table(run.corrections, particles.R, optics_groups(particles)))
+                     if run.pose_std.any() else {})
+
 def finish(run, particles:Particles, weights:str): # `Run`, its data, digest of the trained weights
     "Write the results into the run folder."
     check_held(run.folder)
     save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations, run.corrections,
                  run.pose_std, run.apart, weights)
+    write_checks(run.folder, final_checks(run, particles))
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
     write_csv(run.folder/"history.csv", run.history)
     write_csv(run.folder/"segments.csv", run.nominal.residues.assign(
@@ -281,8 +294,7 @@ class Run:
         return (f"Run '{self.folder.name}': {len(self)} images, {self.nominal.n_beads} residues, "
                 f"{used} of {self.model.segmentation.n_segments} segments used, "
                 f"{s.epoch} epochs in {s.elapsed/60:.1f} min, correlation {s.correlation:.4f}"
-                + (" (interrupted)" if s.interrupted else "") + f". {self.report}"
-                + (f" {pose_words(self.pose_std)}" if self.pose_std.any() else ""))
+                + (" (interrupted)" if s.interrupted else "") + f". {self.report}")
 
     @cached_property
     def centred(self) -> Structure:
@@ -290,27 +302,47 @@ class Run:
         return moved(self.nominal, -self.offset)
 
     @property
-    def latent_std(self) -> Tensor: # (N, L) posterior standard deviations
+    def latent_std(self) -> Tensor: # (N, L)
+        "Standard deviation of each latent of each image, from its posterior."
         return self.latent_cov.diagonal(dim1=1, dim2=2).sqrt()
     @property
-    def report(self) -> str: # what held-out images say
-        return training_report(self.state.history, self.state.best_epoch)
+    def report(self) -> str: # sentences
+        "What held-out images say, whether latents show how images were taken, and how wrong poses were."
+        poses = pose_words(self.pose_std, self.pose_errors) if self.pose_std.any() else ""
+        return " ".join(filter(None, [training_report(self.state.history, self.state.best_epoch),
+                                      dependence_words(self.dependence), poses]))
+    @cached_property
+    def checks(self) -> dict: # name -> DataFrame
+        "The tables `dependence` and `pose_errors`, from the run folder."
+        return open_checks(self.folder)
+    @property
+    def dependence(self) -> pd.DataFrame: # a row for each fact and latent; empty if nothing was asked
+        "How well viewing direction, in-plane angle, defocus and scale predict each latent, and how well by chance."
+        return self.checks["dependence"]
+    @property
+    def pose_errors(self) -> pd.DataFrame: # a row for each optics group and tilt; empty where poses were not corrected
+        "How far poses were moved, in each optics group and by the tilt of the view."
+        return self.checks["poses"]
     @property
     def information(self) -> Tensor: # (N,) nats
         "What each image said about its latent: the KL divergence of its posterior from the prior."
         return gaussian_kl(self.latents, self.latent_cov)
     @property
-    def segments(self) -> Tensor: # (R,) segment of each residue, -1 for none
+    def segments(self) -> Tensor: # (R,) -1 for none
+        "The segment that each residue belongs to."
         return self.model.segmentation.labels()
     @property
-    def segment_weights(self) -> Tensor: # (R, M) membership, posterior mean
+    def segment_weights(self) -> Tensor: # (R, M) sum to 1
+        "How much of each residue belongs to each segment, posterior mean."
         return self.model.segmentation().detach()
     @property
     def residues_per_segment(self) -> Tensor: # (M,)
+        "How many residues each segment has; 0 for one that is not used."
         labels = self.segments
         return torch.bincount(labels[labels >= 0], minlength=self.model.segmentation.n_segments)
     @property
-    def history(self) -> pd.DataFrame: # one row per epoch
+    def history(self) -> pd.DataFrame: # a row for each epoch
+        "Loss, its parts, correlation and resolution of every epoch."
         return pd.DataFrame(self.state.history)
 
     def posed(self, particles:Particles, # those of the run, in the order of its star file
