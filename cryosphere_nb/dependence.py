@@ -29,7 +29,8 @@ def imaging_facts(R, # (N, 3, 3) poses
     "What is known of images apart from their molecules; what does not vary is left out."
     R = torch.as_tensor(R).double()
     psi = matrix_to_euler(R)[:, 2].numpy()
-    facts = {"viewing direction": R[:, 2].numpy(), "in-plane angle": np.stack([np.cos(psi), np.sin(psi)], 1)} # the beam is z
+    facts = {"viewing direction": R[:, 2].numpy(), # the beam is z
+             "in-plane angle": np.stack([np.cos(psi), np.sin(psi)], 1)}
     for name, v in values.items():
         v = np.asarray(v, float)
         facts[name.replace("_", " ")] = (2*rankdata(v)/len(v) - 1 - 1/len(v))[:, None]

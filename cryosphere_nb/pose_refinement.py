@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORTH_NATS', 'WORTH_PIXELS', 'ENOUGH_IMAGES', 'FARTHEST', 'WORSE', 'FEW_POSES', 'corrected_poses', 'pose_parabola',
            'five', 'best_corrections', 'pose_widths', 'displacement_a', 'own_part', 'ask_poses', 'correct_poses',
-           'RefinePoses', 'optics_groups', 'pose_table', 'pose_words', 'plot_poses']
+           'RefinePoses', 'pose_table', 'pose_words', 'plot_poses']
 
 # %% ../nbs/37_pose_refinement.ipynb #a60010e0
 import math
@@ -20,7 +20,6 @@ from .building import all_features
 from .core import figure_text
 from .learner import Callback, on_the_clock
 from .model import FULL, CryoSphere, Detail
-from .particles import Particles
 from .plotting import finish_figure, short_name
 from .posterior import ImagePosterior, pose_motions
 from .preparation import PreparedImages
@@ -168,20 +167,9 @@ class RefinePoses(Callback):
         return gain > WORTH_NATS and far > WORTH_PIXELS
 
 # %% ../nbs/37_pose_refinement.ipynb #130e4ccc
-def optics_groups(particles:Particles) -> np.ndarray: # (N,) text
-    "The name of each particle's optics group, or its number where groups have no names."
-    table, optics = particles.table, particles.optics
-    number = next((table[c] for c in ("rlnOpticsGroup", "ctf/exp_group_id") if c in table), None)
-    if number is None: return particles.ctf.group.numpy().astype(str) if particles.ctf.aberrations else (
-        np.full(len(particles), "1"))
-    number = number.astype(str)
-    if optics is None or not {"rlnOpticsGroup", "rlnOpticsGroupName"} <= set(optics): return number.to_numpy(str)
-    names = dict(zip(optics["rlnOpticsGroup"].astype(str), optics["rlnOpticsGroupName"].astype(str)))
-    return number.map(names).fillna(number).to_numpy(str)
-
 def pose_table(correction:Tensor, # (N, 5), NaN for skipped images
                R:Tensor, # (N, 3, 3) of the file
-               groups, # (N,) names, such as `optics_groups`
+               groups, # (N,) names, such as `Particles.group_names`
               ) -> pd.DataFrame: # a row for all, for each group and for each range of tilt: kind, name, images, turn_deg, shift_a
     "How far poses were moved (root mean square about each axis), in each group and by the tilt of the view."
     used = correction.isfinite().all(1).numpy()

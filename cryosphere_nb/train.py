@@ -32,8 +32,7 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
 from .model import CryoSphere
 from .formats import read_particles, with_poses
 from .particles import Particles
-from .pose_refinement import (RefinePoses, correct_poses, corrected_poses, optics_groups, pose_table,
-                                           pose_words)
+from .pose_refinement import RefinePoses, correct_poses, corrected_poses, pose_table, pose_words
 from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
@@ -195,7 +194,7 @@ def final_checks(run, particles:Particles # `Run`, its data
     ctf = particles.ctf
     facts = imaging_facts(particles.R, defocus=(ctf.defocus_u + ctf.defocus_v)/2, scale=ctf.scale)
     tables = dict(dependence=latent_dependence(run.latents, facts, run.latent_cov, particles.image_id))
-    return tables | (dict(poses=pose_table(run.corrections, particles.R, optics_groups(particles)))
+    return tables | (dict(poses=pose_table(run.corrections, particles.R, particles.group_names))
                      if run.pose_std.any() else {})
 
 def finish(run, particles:Particles, weights:str): # `Run`, its data, digest of the trained weights
