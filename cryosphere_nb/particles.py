@@ -53,6 +53,15 @@ class Particles:
     @property
     def optics(self): return self.blocks.get("optics")
     @property
+    def group_names(self) -> np.ndarray: # (N,) text
+        "Name of each particle's optics group, or its number where groups have no names; one group if there are none."
+        number = next((self.table[c].astype(str) for c in ("rlnOpticsGroup", "ctf/exp_group_id") if c in self.table),
+                      pd.Series(np.full(len(self), "1")))
+        if self.optics is None or not {"rlnOpticsGroup", "rlnOpticsGroupName"} <= set(self.optics):
+            return number.to_numpy(str)
+        names = dict(zip(self.optics["rlnOpticsGroup"].astype(str), self.optics["rlnOpticsGroupName"].astype(str)))
+        return number.map(names).fillna(number).to_numpy(str)
+    @property
     def inputs(self) -> list: # paths
         "The files they were read from, which are never overwritten."
         return [p for p in (self.path, self.passthrough) if p] + [s.path for s in self.stacks if s.array is None]

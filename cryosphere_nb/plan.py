@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PROBE', 'CHECKED', 'LOOK', 'NOISE_IMAGES', 'LIBRARIES', 'MemoryMeter', 'free_bytes', 'peak_bytes', 'Law', 'fit_law',
-           'measure_laws', 'Costs', 'image_bytes', 'measure_preflight', 'measure_prepare', 'first', 'lend_features',
-           'larger', 'measure_score', 'measure_steps', 'measure_looks', 'measure_costs', 'Plan', 'human_time',
-           'smaller_box', 'advise', 'cache_room', 'plan']
+           'measure_laws', 'Costs', 'pose_rounds', 'image_bytes', 'measure_preflight', 'measure_prepare', 'first',
+           'lend_features', 'larger', 'measure_score', 'measure_steps', 'measure_looks', 'measure_costs', 'Plan',
+           'human_time', 'smaller_box', 'advise', 'cache_room', 'plan']
 
 # %% ../nbs/39_plan.ipynb #2b8f161e
 import functools, gc, math, os, shutil, tempfile, time, warnings, weakref
@@ -25,11 +25,12 @@ from .learner import EstimateNoise, HeldOut, Subset, split_rows
 from .model import CryoSphere
 from .formats import read_particles
 from .particles import Particles
+from .pose_refinement import ENOUGH_IMAGES, ROUNDS_AT, correct_poses, five
 from .preparation import PreparedImages, memory_budget, prepare
 from .preflight import preflight
 from .settings import FitConfig, make_config, model_offset, moved, settle
 from .structure import Structure, load_structure
-from .train import make_learner
+from .train import make_learner, may_move
 
 # %% ../nbs/39_plan.ipynb #71ed6cd4
 class MemoryMeter(TorchDispatchMode):
@@ -136,10 +137,17 @@ class Costs:
     look_bytes:Law # of either
     infer_seconds:Law # of inference
     infer_bytes:Law # of inference
+    pose_seconds:Law # of asking poses once, with new features; 0 where poses are not asked
+    loose_seconds:Law # of inference where poses are not exact
     model_bytes:int # weights and buffers
     moment_bytes:int # of the optimiser
     process_bytes:int # of this Python process
     device:str # "cpu" or "cuda", of training and inference; the score is computed before the model is moved
+
+def pose_rounds(config:FitConfig, n_images:int) -> int:
+    "How often poses of all images are asked, while the model learns and once after, if they turn out to be wrong."
+    asked = may_move(config) and (config.poses.refine_poses == "always" or n_images >= ENOUGH_IMAGES)
+    return (len(ROUNDS_AT) + 1)*asked
 
 def image_bytes(particles:Particles, # data set
                 config:FitConfig, # with the box filled in
@@ -245,10 +253,18 @@ def measure_looks(learner, # after its first step
         Subset(data, torch.arange(n)), n_candidates=config.sampled).after_epoch(learner), most, *common)
     model = learner.model.eval()
     if config.posterior.refine_atoms: model = with_picture(model, structure)
-    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config),
-                                    min(most, config.schedule.batch_size), *common)
-    return dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
-                infer_seconds=seconds, infer_bytes=n_bytes)
+    few = min(most, config.schedule.batch_size)
+    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config), few, *common)
+    found = dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
+                 infer_seconds=seconds, infer_bytes=n_bytes, pose_seconds=Law(0., 0.), loose_seconds=seconds)
+    if not pose_rounds(config, n_images): return found
+    def loose(n): # images whose poses are off by 1° and 1 Å
+        seen = first(data, n).free_poses()
+        seen.pose_std.copy_(five((0.02, 1.)))
+        return replace(seen, features=None if seen.features is None else seen.features.clone())
+    rounds, _ = measure_laws(lambda n: correct_poses(learner.model, loose(n), batch_size=few), most, *common)
+    unknown, more = measure_laws(lambda n: infer(model, loose(n), n, config), few, *common)
+    return found | dict(pose_seconds=rounds, loose_seconds=unknown, infer_bytes=larger(n_bytes, more))
 
 def measure_costs(particles:Particles, # data set
                   structure:Structure, # nominal model, centred
@@ -284,6 +300,9 @@ def measure_costs(particles:Particles, # data set
                  process_bytes=psutil.Process().memory_info().rss, device=device)
 
 # %% ../nbs/39_plan.ipynb #c7556cf4
+def _minutes(law:Law, n:int, B:int) -> float: # of n images, B at a time
+    return (n//B*law(B) + (law(n % B) if n % B else 0.))/60
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     "Forecast of a run: `phases` (minutes, memory), `parts` (what takes the memory), `advice`."
@@ -304,6 +323,14 @@ class Plan:
         "Images at a time before training and after an epoch; of a step; of inference."
         look, step = min(LOOK, self.n_images), self.config.schedule.batch_size
         return look, min(step, self.n_images - self.n_apart), min(look, step)
+
+    @property
+    def pose_minutes(self) -> float:
+        "What wrong poses would take: rounds over all images, and inference that takes poses as unknown."
+        c, (look, _, few), N = self.costs, self.batches, self.n_images
+        if not (rounds := pose_rounds(self.config, N)): return 0.
+        return rounds*_minutes(c.pose_seconds, N, look) + max(
+            _minutes(c.loose_seconds, N, few) - _minutes(c.infer_seconds, N, few), 0.)
 
     @property
     def parts(self) -> pd.DataFrame: # GB of each part, where it is, and in which phases
@@ -335,7 +362,7 @@ class Plan:
     def phases(self) -> pd.DataFrame: # minutes of each phase, and GB while it lasts
         "What takes time."
         c, config, N, (look, B, few) = self.costs, self.config, self.n_images, self.batches
-        time = lambda law, n, B: (n//B*law(B) + (law(n % B) if n % B else 0.))/60
+        time, rounds = _minutes, pose_rounds(config, N)
         trained = N - self.n_apart
         score = time(c.score_seconds, N, look) + time(c.noise_seconds, min(N, NOISE_IMAGES), look)
         epoch = (time(c.step_seconds, trained, B) + time(c.estimate_seconds, min(trained, NOISE_IMAGES), look)
@@ -346,6 +373,8 @@ class Plan:
         rows = [("preflight", min(N, CHECKED)*c.preflight_seconds/60, "prepare"),
                 ("prepare", N*c.prepare_seconds/60, "prepare"), ("score", score, "score"),
                 ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"),
+                *([(f"poses: {rounds} rounds" + ", if they are wrong"*(config.poses.refine_poses == "auto"),
+                    self.pose_minutes, "train")] if rounds else []),
                 ("infer", time(c.infer_seconds, looks, few), "infer")]
         return pd.DataFrame([(name, minutes, self.gb(phase), self.gb(phase, "GPU")) for name, minutes, phase in rows],
                             columns=["phase", "minutes", "ram_gb", "gpu_gb"]).set_index("phase")
@@ -364,7 +393,7 @@ class Plan:
     @property
     def epoch_minutes(self) -> float: return float(self.phases.minutes["train: one epoch"])
     @property
-    def minutes(self) -> float: # of the whole run
+    def minutes(self) -> float: # of the whole run; with the rounds of poses, if they are asked
         return float(self.phases.minutes.drop("train: one epoch").sum())
     @property
     def largest_batch(self) -> int: # images
@@ -409,7 +438,9 @@ def smaller_box(box:int, # pixels
 def advise(p:Plan) -> list[str]: # sentences
     "Does it fit, how long does it take, what to change."
     images, new = p.parts.gb["prepared images"], p.peak_gb - p.costs.process_bytes/1e9
-    said = [f"All in all {human_time(p.minutes)}; an epoch takes {human_time(p.epoch_minutes)}."]
+    only_if = p.config.poses.refine_poses == "auto" and p.pose_minutes > 0
+    said = [f"All in all {human_time(p.minutes)}; an epoch takes {human_time(p.epoch_minutes)}."
+            + only_if*f" Where poses turn out to be exact, it is {human_time(p.minutes - p.pose_minutes)}."]
     if p.mapped:
         fits = images < p.free_disk_gb
         said.append("The prepared images do not fit in the memory set aside for them: they are mapped from a file of "
