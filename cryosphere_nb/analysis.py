@@ -6,7 +6,7 @@
 __all__ = ['view_run_segments', 'LatentAxes', 'latent_axes', 'Traversal', 'traverse', 'plot_traversal', 'view_traversal',
            'check_output', 'write_movie', 'plot_landscape', 'recovered_coordinate', 'correlation_with_truth',
            'plot_coordinate', 'spread_along', 'motion_summary', 'residue_motion', 'plot_residue_motion', 'plot_history',
-           'image_table', 'overview', 'report']
+           'image_table', 'overview', 'report_files', 'report']
 
 # %% ../nbs/40_analysis.ipynb #59acf27f
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from .core import InputError, write_atomic, write_csv
+from .dependence import dependence_words, plot_dependence
 from .metrics import occupied_segments, pearson, principal_motions, recovery_report, segment_sizes
+from .pose_refinement import plot_poses, pose_words
 from .structure import Structure, save_structure
 from .run_folder import REPORT_FILES, RUN_FILES
 from .train import Run, used_rows
@@ -394,6 +396,14 @@ def _truth_table(run, truth, most=1000):
     return recovery_report(run.coordinates(rows), truth[rows], run.nominal.beads,
                            labels).to_frame("recovered against true").T
 
+def report_files(run:Run, # finished run
+                 folder, # where to
+                ) -> dict: # what -> path
+    "The files that `report` writes: those of which there is something to say."
+    there = dict(domains=run.domains, borders=run.domains, dependence=len(run.dependence),
+                 dependence_figure=len(run.dependence), poses=len(run.pose_errors), poses_figure=len(run.pose_errors))
+    return {what: Path(folder)/name for what, name in REPORT_FILES.items() if there.get(what, True)}
+
 def report(run:Run, # finished run
            folder=None, # where to; the run folder if None
            truth=None, # (N, R, 3) true beads, Å; or (N,) a number per image: shown beside what was recovered
@@ -403,7 +413,7 @@ def report(run:Run, # finished run
           ) -> dict: # what -> path
     "Write figure, viewer page, movie and tables of a run."
     folder = Path(run.folder if folder is None else folder)
-    files = {what: folder/name for what, name in REPORT_FILES.items()}
+    files = report_files(run, folder)
     for path in files.values(): check_output(run, path, overwrite)
     truth, t = (_check_truth(truth, len(run), run.nominal.n_beads),
                 traverse(run.latents) if traversal is None else traversal)
@@ -417,11 +427,16 @@ def report(run:Run, # finished run
         residues=run.nominal.residues.assign(
             segment=run.segments.numpy(), domain=domains.labels.numpy() if domains else 0,
             **residue_motion(run.coordinates(used_rows(run.latents, 1000)), run.nominal.beads).add_suffix("_a")),
-        **(dict(domains=domains.table.reset_index(), borders=domains.borders) if domains else {}))
-    files = {what: path for what, path in files.items() if domains or what not in ("domains", "borders")}
+        **(dict(domains=domains.table.reset_index(), borders=domains.borders) if domains else {}),
+        **{what: t for what, t in (("dependence", run.dependence), ("poses", run.pose_errors)) if len(t)})
     for name, table in tables.items(): write_csv(files[name], table, float_format="%.6g")
-    sheet = overview(run, truth, t)
-    with write_atomic(files["figure"]) as tmp: sheet.savefig(tmp, dpi=2*sheet.dpi, metadata={"Software": None})
+    drawn = dict(figure=(overview(run, truth, t), ""))
+    if len(run.dependence):
+        drawn["dependence_figure"] = plot_dependence(run.dependence), dependence_words(run.dependence)
+    if len(run.pose_errors):
+        drawn["poses_figure"] = plot_poses(run.pose_errors), pose_words(run.pose_std, run.pose_errors)
+    for what, (figure, _) in drawn.items():
+        with write_atomic(files[what]) as tmp: figure.savefig(tmp, dpi=2*figure.dpi, metadata={"Software": None})
     write_movie(run, files["movie"], t, overwrite)
     known = [] if truth is None else (
         [f"Correlation with the truth: r = {correlation_with_truth(coordinate):.3f}."]
@@ -435,7 +450,7 @@ def report(run:Run, # finished run
         f"A walk along principal axis {t.axis + 1} of the latents: {len(t)} structures, "
         f"typical of {', '.join(map(str, t.count.tolist()))} images.",
         view_traversal(run, t, js), plot_traversal(run, t),
-        sheet,
+        *(part for figure, words in drawn.values() for part in (words, figure) if part),
         "Motion of each segment over all images: median and spread (5 % to 95 %) of rotation and shift.",
         tables["segments"].set_index("segment"),
         *known, js=js, overwrite=overwrite)

@@ -258,9 +258,9 @@ def check_command(args) -> Answer:
     data = dict(passed=found.passed, summary=found.summary, contrast=found.contrast, z=found.z,
                 correlation=found.correlation, images=found.n_images, model_moved_a=-offset,
                 tried=found.table.rename_axis("tried").reset_index(),
-                headers=found.headers.iloc[:, 0], warnings=found.warnings)
+                poses=found.poses.reset_index(), headers=found.headers.iloc[:, 0], warnings=found.warnings)
     note = "" if found.passed else (f"{args.particles} does not show {args.model} as given. "
-                                    f"{verdict(found.table, better_alternatives(found.table), found.n_images)}")
+                                    f"{verdict(found.table, better_alternatives(found.table), found.n_images, found.poses)}")
     return Answer(data, "\n".join(text), int(not found.passed), note)
 
 # %% ../nbs/60_cli.ipynb #7e841c67
@@ -295,6 +295,10 @@ CONTENTS = dict(contents="what is in this folder", states="a structure for each 
                 page="segments and motion to turn and play in a browser",
                 movie="the motion as a multi-model structure file (ChimeraX: open movie.cif coordsets true)",
                 images="one row per image", motions="one row per image and segment", segments="one row per segment",
+                dependence="does how images were taken predict their latents, better than by chance?",
+                dependence_figure="the same as a picture",
+                poses="how far poses were moved, in each optics group and by the tilt of the view",
+                poses_figure="the same as a picture",
                 domains="one row per domain: the segments that move as one",
                 borders="one row per border between domains", residues="one row per residue",
                 latents="the input's rows and columns, with latents and correlation",
@@ -311,7 +315,7 @@ def run_facts(run, # `Run`, finished or interrupted
                 domains=run.domains.table.to_dict("records") if run.domains else [],
                 epochs=run.state.epoch, minutes=run.state.elapsed/60, correlation=float(run.correlations.nanmean()),
                 best_epoch=run.state.best_epoch, interrupted=run.state.interrupted, report=run.report,
-                settings=run.config.flat)
+                dependence=run.dependence, pose_errors=run.pose_errors, settings=run.config.flat)
 
 def in_words(run) -> str:
     "A run and its domains."
@@ -614,12 +618,11 @@ def analyze(run, # `Run`, finished
             progress:bool=False, # show bars?
            ) -> dict: # what -> path, or list of paths
     "Write all that a run has to tell into one folder."
-    from cryosphere_nb.analysis import check_output, report, traverse
+    from cryosphere_nb.analysis import check_output, report, report_files, traverse
     from cryosphere_nb.core import write_atomic, write_csv
     from cryosphere_nb.ensembles import cluster_images, ensemble_files, flat_files, plot_clusters, write_ensemble
     from cryosphere_nb.explorer import explore
     from cryosphere_nb.measures import unit_names
-    from cryosphere_nb.run_folder import REPORT_FILES
     from cryosphere_nb.validation import write_files
     from cryosphere_nb.viewers import save_page
     out, groups = Path(out or run.folder/"analyze"), cluster_images(run.latents, clusters)
@@ -627,7 +630,7 @@ def analyze(run, # `Run`, finished
     first, numbers = next(iter(walks.values())), motions_of(run)
     files = dict(
         contents=out/"README.txt", map=out/"map.png", explorer=out/"explorer.html",
-        **{what: out/name for what, name in REPORT_FILES.items() if run.domains or what not in ("domains", "borders")},
+        **report_files(run, out),
         **ensemble_files(out, run.nominal, len(groups), walks), measures=out/"measures.csv",
         energies=[out/f"free_energy_{name}.csv" for name in numbers],
         energy_figures=[out/f"free_energy_{name}.png" for name in numbers],

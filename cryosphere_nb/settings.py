@@ -18,7 +18,7 @@ from .core import InputError, config_from_dict, generator, nearest
 from .decoder import DecoderSettings
 from .encoders import ENCODERS, EncoderSettings
 from .learner import EngineSettings, ScheduleSettings
-from .likelihood import LikelihoodSettings
+from .likelihood import LikelihoodSettings, OccupancySettings
 from .losses import LossWeights, PriorSettings, Schedule
 from .model import PictureSettings
 from .particles import Particles
@@ -40,6 +40,7 @@ class FitConfig:
     schedule:ScheduleSettings = ScheduleSettings()
     posterior:PosteriorSettings = PosteriorSettings()
     poses:PoseSettings = PoseSettings()
+    occupancy:OccupancySettings = OccupancySettings()
     images:ImageSettings = ImageSettings()
     picture:PictureSettings = PictureSettings()
     engine:EngineSettings = EngineSettings()
@@ -161,8 +162,8 @@ def settle(config:FitConfig, # as asked for
 MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast",
               "model_error_a")
 # settings that a folder of today's format may lack: they came later
-ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "loose_a", "model_error_a", "points",
-         "refine_atoms", "refine_poses", "terms", "turn_deg")
+ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "junk", "loose_a", "missing", "model_error_a",
+         "points", "refine_atoms", "refine_poses", "terms", "turn_deg")
 # what runs did before there was the setting, where that is not today's default
 BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., refine_poses="never", turn_deg=None)
 

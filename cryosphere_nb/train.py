@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GAP_IMAGES', 'POSE_ROUNDS', 'fit', 'nominal_model', 'train', 'hold_together', 'begin', 'may_move', 'settle_poses',
-           'told', 'save_picture', 'finish', 'make_learner', 'is_finished', 'finished_run', 'used_rows', 'Run',
-           'check_checkpoint', 'Inference']
+           'states_of', 'settle_occupancy', 'told', 'save_picture', 'final_checks', 'finish', 'make_learner',
+           'is_finished', 'finished_run', 'used_rows', 'Run', 'check_checkpoint', 'Inference']
 
 # %% ../nbs/38_train.ipynb #93b6ec41
 import math, os, warnings
@@ -20,6 +20,7 @@ from torch import Tensor
 from .building import (all_features, independent_values, make_model, open_picture, prepare_model,
                                     with_picture)
 from .core import InputError, file_name, generator, write_csv
+from .dependence import dependence_words, imaging_facts, latent_dependence
 from .domains import Domains, find_domains
 from .geometry import radius_a, rigid_modes
 from .inference import (chain_misfit, final_model, gaussian_kl, infer, infer_together,
@@ -30,16 +31,19 @@ from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, H
                                    on_main, open_checkpoint, say, split_rows, training_report, weights_of)
 from .model import CryoSphere
 from .formats import read_particles, with_poses
+from .occupancy import (FindOccupancy, Occupancy, answer, ask_occupancy, lacking_states, missing_parts,
+                                     residues_there, what_is_left)
 from .particles import Particles
-from .pose_refinement import RefinePoses, correct_poses, corrected_poses, pose_words
+from .pose_refinement import RefinePoses, correct_poses, corrected_poses, pose_table, pose_words
 from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
 from .preflight import Preflight, preflight
-from .run_folder import (check_held, clear_folder, data_facts, hold, model_facts, open_latents,
-                                      save_latents, tensors_digest, will_resume, write_config, write_tensors)
-from .settings import (FitConfig, as_begun, check_same_run, make_config, make_parts, model_offset, moved, read_run,
-                                    settle)
+from .run_folder import (check_held, clear_folder, data_facts, hold, model_facts, open_checks,
+                                      open_latents, save_latents, tensors_digest, will_resume, write_checks,
+                                      write_config, write_tensors)
+from .settings import (FitConfig, as_begun, check_same_run, make_config, make_parts, model_offset, moved,
+                                    read_run, settle)
 from .structure import Structure, check_round_trip, load_structure, save_structure
 
 # %% ../nbs/38_train.ipynb #4bacd5da
@@ -65,6 +69,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
     structure = nominal_model(model)
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
     make_parts(structure, config) # refuses parts that are not there
+    states_of(structure, config)
     check_round_trip(structure) # what is written at the beginning can be read at the end
     resuming = may_write()
     old, then = read_run(out) if resuming else (None, None)
@@ -119,8 +124,10 @@ def train(out:Path, # run folder, held
     net = net.to(engine.accelerator.device)
     data = prepare_model(net, data, min(128, schedule.batch_size), progress and main)
     if may_move(config): data = data.free_poses()
+    asked = states_of(structure, config)
+    if asked and config.occupancy.learned: data = data.may_lack(asked[2])
     learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, progress, callbacks, engine,
-                           lambda: check_held(out))
+                           lambda: check_held(out), asked)
     if resuming: load_checkpoint(out/"last.safetensors", learner)
     on_main(engine, lambda: begin(out, config, facts, structure, resuming))
     if progress and main and not is_live():
@@ -134,6 +141,7 @@ def train(out:Path, # run folder, held
     try:
         tell = told(learner.state, len(data)) if main else None
         settle_poses(net.eval(), data, config, engine, progress and main)
+        evidence = settle_occupancy(net, data, asked, len(particles), config, engine)
         net = final_model(net, data, trained, centred, config, progress and main)
         if config.posterior.refine_atoms: on_main(engine, lambda: save_picture(out, net))
         latents = infer_together(net, data, len(particles), config, engine, progress and main, tell)
@@ -144,7 +152,7 @@ def train(out:Path, # run folder, held
         raise
     pose_std = torch.zeros(5) if data.pose_std is None else data.pose_std
     run = Run(out, config, structure, net.to("cpu"), *latents, pose_std, offset, learner.state, report,
-              data.rows[apart])
+              data.rows[apart], evidence)
     on_main(engine, lambda: finish(run, particles, weights))
     return run
 
@@ -175,6 +183,33 @@ def settle_poses(net:CryoSphere, data:PreparedImages, config:FitConfig, engine:E
     correct_poses(net, data, progress=progress, batch_size=min(128, config.schedule.batch_size),
                   share=(a.process_index, a.num_processes), reduce=lambda x: a.reduce(x, "sum"))
 
+def states_of(structure:Structure, # nominal model
+              config:FitConfig,
+             ): # -> names of parts, lacks (S, K), residues that are there (S, R); None if nothing is asked
+    "What the molecules of a run may lack."
+    if not config.occupancy.asked: return None
+    if config.image_term.likelihood != "gaussian":
+        raise InputError("fit, settings 'missing' and 'junk'", f"likelihood '{config.image_term.likelihood}'",
+                         "likelihood 'gaussian'", "Only a likelihood can say how probable a missing part is.")
+    parts = missing_parts(structure, config.occupancy.missing)
+    lacks = lacking_states(list(parts.values()))
+    return tuple(parts), lacks, residues_there(list(parts.values()), lacks, structure.n_beads)
+
+def settle_occupancy(net:CryoSphere, data:PreparedImages, asked, # of `states_of`
+                     n_images:int, # rows of the star file, skipped ones included
+                     config:FitConfig, engine:Engine,
+                    ) -> Tensor|None: # (N, H) nats, NaN for skipped images
+    "Ask the trained model what images show; from here on an image shows what it most likely does."
+    if not asked: return None
+    a, (names, lacks, there) = engine.accelerator, asked
+    evidence = ask_occupancy(net, data, there, batch_size=min(128, config.schedule.batch_size),
+                             share=(a.process_index, a.num_processes), reduce=lambda x: a.reduce(x, "sum"))
+    if data.shown is not None:
+        data.shown.copy_(torch.eye(len(lacks))[Occupancy(names, lacks, evidence).likely])
+    out = torch.full((n_images, evidence.shape[1]), math.nan)
+    out[data.rows] = evidence
+    return out
+
 def told(state:TrainState, n_images:int): # -> function(minutes), or None
     "Say what is still done after an interruption, and what another one would do."
     if not state.interrupted: return None
@@ -187,12 +222,24 @@ def save_picture(folder:Path, view:CryoSphere): # of `final_model`
     check_held(folder)
     write_tensors(folder/"picture.safetensors", view.noise.state_dict())
 
+def final_checks(run, particles:Particles # `Run`, its data
+                ) -> dict: # name -> DataFrame
+    "Do latents show how images were taken, and where are poses wrong?"
+    ctf = particles.ctf
+    facts = imaging_facts(particles.R, defocus=(ctf.defocus_u + ctf.defocus_v)/2, scale=ctf.scale)
+    tables = dict(dependence=latent_dependence(run.latents, facts, run.latent_cov, particles.image_id))
+    return tables | (dict(poses=pose_table(run.corrections, particles.R, particles.group_names))
+                     if run.pose_std.any() else {})
+
 def finish(run, particles:Particles, weights:str): # `Run`, its data, digest of the trained weights
     "Write the results into the run folder."
     check_held(run.folder)
     save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations, run.corrections,
-                 run.pose_std, run.apart, weights)
+                 run.pose_std, run.apart, weights, run.evidence)
+    write_checks(run.folder, final_checks(run, particles))
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
+    if run.evidence is not None:
+        run.write_star(particles, run.folder/"without_junk.star", overwrite=True, most_junk=0.5)
     write_csv(run.folder/"history.csv", run.history)
     write_csv(run.folder/"segments.csv", run.nominal.residues.assign(
         segment=run.segments.numpy(), weight=run.segment_weights.max(1).values.numpy(),
@@ -203,6 +250,7 @@ def make_learner(net:CryoSphere, data:Subset, apart:Subset, # images that are tr
                  config:FitConfig, out, # run folder
                  progress:bool, callbacks, # as in `fit`
                  engine:Engine|None=None, check=None, # None makes one; called before anything is written
+                 asked=None, # of `states_of`, with data that `may_lack` parts
                 ) -> Learner:
     "The learner with everything a run wants."
     s, segments, pixel_size, D = config.schedule, config.segments, float(data.data.pixel_size.median()), net.noise.D
@@ -219,6 +267,8 @@ def make_learner(net:CryoSphere, data:Subset, apart:Subset, # images that are tr
         standard.append(MoveBorders(segments.border_rounds, seed=s.seed, batch_size=min(128, s.batch_size)))
     if may_move(config) and data.data.pose_std is not None:
         standard.append(RefinePoses(data.data, config.poses.refine_poses, batch_size=min(128, s.batch_size)))
+    if data.data.shown is not None:
+        standard.append(FindOccupancy(data.data, *asked[:2], batch_size=min(128, s.batch_size)))
     if len(apart): standard.append(HeldOut(apart, s.patience, n_candidates=config.sampled))
     if progress: standard.append(ProgressBar(s.epochs))
     return Learner(net, data, make_optimizer(net, s.lr, segments.lr_segments), s.batch_size, s.seed,
@@ -275,6 +325,7 @@ class Run:
     state:TrainState # epochs, steps, seconds, history
     preflight:Preflight|None = None # of this session; not saved
     apart:Tensor|None = None # (n,) rows that were not trained on; None in a folder of an older version
+    evidence:Tensor|None = None # (N, H) nats for whatever images may show, see `occupancy`; None where nobody asked
 
     def __len__(self): return len(self.latents)
     def __repr__(self):
@@ -282,8 +333,7 @@ class Run:
         return (f"Run '{self.folder.name}': {len(self)} images, {self.nominal.n_beads} residues, "
                 f"{used} of {self.model.segmentation.n_segments} segments used, "
                 f"{s.epoch} epochs in {s.elapsed/60:.1f} min, correlation {s.correlation:.4f}"
-                + (" (interrupted)" if s.interrupted else "") + f". {self.report}"
-                + (f" {pose_words(self.pose_std)}" if self.pose_std.any() else ""))
+                + (" (interrupted)" if s.interrupted else "") + f". {self.report}")
 
     @cached_property
     def centred(self) -> Structure:
@@ -291,28 +341,59 @@ class Run:
         return moved(self.nominal, -self.offset)
 
     @property
-    def latent_std(self) -> Tensor: # (N, L) posterior standard deviations
+    def latent_std(self) -> Tensor: # (N, L)
+        "Standard deviation of each latent of each image, from its posterior."
         return self.latent_cov.diagonal(dim1=1, dim2=2).sqrt()
     @property
-    def report(self) -> str: # what held-out images say
-        return training_report(self.state.history, self.state.best_epoch)
+    def report(self) -> str: # sentences
+        """What held-out images say, whether latents show how images were taken, how wrong poses were, and what images
+        lack."""
+        poses = pose_words(self.pose_std, self.pose_errors) if self.pose_std.any() else ""
+        lacking = self.occupancy.report if self.evidence is not None else ""
+        return " ".join(filter(None, [training_report(self.state.history, self.state.best_epoch),
+                                      dependence_words(self.dependence), poses, lacking]))
+    @cached_property
+    def checks(self) -> dict: # name -> DataFrame
+        "The tables `dependence` and `pose_errors`, from the run folder."
+        return open_checks(self.folder)
+    @property
+    def dependence(self) -> pd.DataFrame: # a row for each fact and latent; empty if nothing was asked
+        "How well viewing direction, in-plane angle, defocus and scale predict each latent, and how well by chance."
+        return self.checks["dependence"]
+    @property
+    def pose_errors(self) -> pd.DataFrame: # a row for each optics group and tilt; empty where poses were not corrected
+        "How far poses were moved, in each optics group and by the tilt of the view."
+        return self.checks["poses"]
     @property
     def information(self) -> Tensor: # (N,) nats
         "What each image said about its latent: the KL divergence of its posterior from the prior."
         return gaussian_kl(self.latents, self.latent_cov)
     @property
-    def segments(self) -> Tensor: # (R,) segment of each residue, -1 for none
+    def segments(self) -> Tensor: # (R,) -1 for none
+        "The segment that each residue belongs to."
         return self.model.segmentation.labels()
     @property
-    def segment_weights(self) -> Tensor: # (R, M) membership, posterior mean
+    def segment_weights(self) -> Tensor: # (R, M) sum to 1
+        "How much of each residue belongs to each segment, posterior mean."
         return self.model.segmentation().detach()
     @property
     def residues_per_segment(self) -> Tensor: # (M,)
+        "How many residues each segment has; 0 for one that is not used."
         labels = self.segments
         return torch.bincount(labels[labels >= 0], minlength=self.model.segmentation.n_segments)
     @property
-    def history(self) -> pd.DataFrame: # one row per epoch
+    def history(self) -> pd.DataFrame: # a row for each epoch
+        "Loss, its parts, correlation and resolution of every epoch."
         return pd.DataFrame(self.state.history)
+
+    @cached_property
+    def occupancy(self) -> Occupancy:
+        "Which images lack a part of the molecule, and which are junk."
+        asked = states_of(self.nominal, self.config)
+        if self.evidence is None or not asked:
+            raise InputError("run.occupancy", "a run that did not ask what images lack",
+                             "a run with the setting missing, or with junk='report' or 'weigh'")
+        return Occupancy(*asked[:2], self.evidence)
 
     def posed(self, particles:Particles, # those of the run, in the order of its star file
              ) -> Particles:
@@ -446,9 +527,13 @@ class Run:
         trained = (with_picture(self.model, self.centred, picture.points, picture.sigma_a)
                    if config.posterior.refine_atoms else self.model)
         data = replace(data, features=all_features(trained, data, min(128, config.schedule.batch_size), progress))
-        if not self.pose_std.any(): return data
-        data = data.free_poses()
-        for _ in range(POSE_ROUNDS): correct_poses(trained, data, self.pose_std)
+        if self.pose_std.any():
+            data = data.free_poses()
+            for _ in range(POSE_ROUNDS): correct_poses(trained, data, self.pose_std)
+        if self.evidence is None or not config.occupancy.learned: return data
+        names, lacks, there = states_of(self.nominal, config)
+        data = data.may_lack(there)
+        answer(data, Occupancy(names, lacks, ask_occupancy(trained, data, there)), self.occupancy.shares)
         return data
 
     def infer(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
@@ -466,12 +551,18 @@ class Run:
                                  progress, structures))
         return found if found.beads is None else replace(found, beads=found.beads + self.offset)
 
+    def there(self, i:int) -> Tensor: # image (row of the star file) -> (R,) bool
+        "Residues that image `i` most likely shows; all of them where the run asked about no parts."
+        if self.evidence is None: return torch.ones(self.nominal.n_beads, dtype=torch.bool)
+        return states_of(self.nominal, self.config)[2][self.occupancy.likely[i]].bool()
+
     def structure(self, i:int) -> Structure: # image (row of the star file)
-        "All-atom structure of image `i`."
+        "All-atom structure of image `i`, without the parts that it most likely lacks."
         if not -len(self) <= i < len(self):
             raise InputError("run.structure", f"image {i}", f"0 to {len(self) - 1}")
-        return replace(self.nominal, xyz=self.decode_atoms(self.latents[[i]])[0],
-                       name=f"{self.nominal.name}_{i % len(self)}")
+        whole = replace(self.nominal, xyz=self.decode_atoms(self.latents[[i]])[0],
+                        name=f"{self.nominal.name}_{i % len(self)}")
+        return what_is_left(whole, self.there(i))
 
     @property
     def motions(self) -> pd.DataFrame: # N·M rows
@@ -486,12 +577,28 @@ class Run:
         return pd.DataFrame(values, index, ["rx_rad", "ry_rad", "rz_rad", "angle_rad", "tx_a", "ty_a", "tz_a"]
                            ).reset_index()
 
-    def write_star(self, particles:Particles, path, overwrite:bool=False):
+    def write_star(self, particles:Particles, path, overwrite:bool=False,
+                   most_junk:float=1.): # leave out images that are junk with a higher probability
         """The input's star file with latents, their standard deviations and correlations added; every input column kept.
-        Where poses were corrected, angles and origins are the new ones, and the old ones beside them."""
+        Where poses were corrected, angles and origins are the new ones, and the old ones beside them. Where images
+        were asked what they show, the probabilities of parts and of junk are added, too."""
         columns = dict(cryosphereLatent=self.latents, cryosphereLatentStd=self.latent_std,
                        cryosphereCorrelation=self.correlations)
-        write_star(self.posed(particles), path, columns, overwrite)
+        particles = self.posed(particles)
+        if self.evidence is not None:
+            found = self.occupancy
+            columns |= {"cryosphereOccupancy": found.present} if found.names else {}
+            columns["cryosphereJunk"] = found.junk
+            if most_junk < 1:
+                rows = (~(found.junk > most_junk)).nonzero().flatten()
+                particles, columns = particles.select(rows), {k: v[rows] for k, v in columns.items()}
+        write_star(particles, path, columns, overwrite)
+
+    def without_junk(self, particles:Particles, # those of the run, in the order of its star file
+                     most:float=0.5, # highest probability of being junk
+                    ) -> Particles:
+        "The particles, at the poses of the run, that are not junk: for `write_particle_file`."
+        return self.posed(particles).select((~(self.occupancy.junk > most)).nonzero().flatten())
 
     @staticmethod
     def load(folder, # run folder
@@ -506,7 +613,7 @@ class Run:
         tensors, state = open_checkpoint(path := folder/f"{which}.safetensors")
         if which == "last" and state.best_epoch: # the held-out images' choice, and the history to the end
             tensors, _ = open_checkpoint(path := folder/"best.safetensors")
-        *latents, apart = open_latents(folder/"latents.safetensors", data["n_images"], config.motion.n_latent,
+        *latents, apart, evidence = open_latents(folder/"latents.safetensors", data["n_images"], config.motion.n_latent,
                                        tensors_digest(weights_of(tensors)))
         check_checkpoint(path, tensors, state, config, data["box"])
         nominal, offset = (replace(load_structure(folder/"nominal.cif"), name=data["model"]),
@@ -515,7 +622,7 @@ class Run:
         load_model(model, tensors, path)
         if config.posterior.refine_atoms:
             model = open_picture(folder/"picture.safetensors", model, moved(nominal, -offset))
-        return Run(folder, config, nominal, model.eval(), *latents, offset, state, apart=apart)
+        return Run(folder, config, nominal, model.eval(), *latents, offset, state, apart=apart, evidence=evidence)
 
 def check_checkpoint(path, tensors:dict, state:TrainState, config:FitConfig,
                      box:int): # of `open_checkpoint`; settings of its run; box of the prepared images
