@@ -60,7 +60,7 @@ def repeats(run, stack, first, n, size) -> dict: # from image `first` on, n bloc
     rows = torch.arange(first, first + n*size)
     data = run.prepare(stack.particles.select(rows.numpy()))
     names, lacks, there = states_of(run.nominal, run.config)
-    evidence = ask_occupancy(run.model, data, there)
+    evidence = ask_occupancy(run.model, data, there, n_candidates=run.config.posterior.refine)
     junk, lacking, _ = truth_of(stack, rows)
     blocks = []
     for own in torch.arange(len(rows)).split(size):
