@@ -20,9 +20,9 @@ from torch import Tensor
 
 from .core import InputError, config_from_dict, generator, mean_free
 from .geometry import random_rotations
-from .image import Batch, pose_points, project_half_plane
+from .image import pose_points, project_half_plane
 from .learner import Callback, on_the_clock
-from .likelihood import MissingPart, OccupancySettings, shell_index, shell_sums
+from .likelihood import MissingPart, shell_index, shell_sums
 from .model import CryoSphere
 from .plotting import finish_figure
 from .posterior import (ImagePosterior, blur_a, draw_candidates, laplace, search,
@@ -315,7 +315,8 @@ class FindOccupancy(Callback):
         with on_the_clock(s):
             model.eval()
             evidence = ask_occupancy(model, self.data, self.data.parts_of, self.junk, learner.told.get("sampler"),
-                                     self.batch_size, (learner.rank, learner.world), learner.reduce)
+                                     batch_size=self.batch_size, share=(learner.rank, learner.world),
+                                     reduce=learner.reduce)
             answer(self.data, Occupancy(self.names, self.lacks, evidence))
             model.train()
 
