@@ -1,6 +1,6 @@
 """Which images lack a domain, and which are junk: ranked how well, counted how well, and what of the motion is left?
 
-    python benchmarks/missing.py                                     # adenylate kinase, SNR 0.05, 2000 images and 20 x 400
+    python benchmarks/missing.py                               # adenylate kinase, SNR 0.05, 2000 images and 20 x 400
     python benchmarks/missing.py --train 500 --repeats 4 --images 200 --epochs 3 --out try.json   # a rehearsal
 
 Of adenylate kinase (chapter 90), LID is missing in 30 % of the molecules and 20 % of the images are junk: half of them
@@ -9,7 +9,7 @@ with default settings, and from images of which nothing is wrong. Then the first
 has not seen, in blocks that count as repeats: area under the ROC curve, the share of each block with its 95 % interval,
 and whether probabilities are honest. A row is added to results/missing.json for each run."""
 import argparse, contextlib, tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
@@ -58,9 +58,9 @@ def honest(p, truth) -> list: # probabilities and what is true -> mean probabili
 def repeats(run, stack, first, n, size) -> dict: # from image `first` on, n blocks of so many images
     "What the run says about images that it has not seen, block by block."
     rows = torch.arange(first, first + n*size)
-    data = run.prepare(stack.particles.select(rows.numpy()))
+    data = replace(run, evidence=None).prepare(stack.particles.select(rows.numpy())) # which are asked only once, below
     names, lacks, there = states_of(run.nominal, run.config)
-    evidence = ask_occupancy(run.model, data, there)
+    evidence = ask_occupancy(run.model, data, there, n_candidates=run.config.posterior.refine)
     junk, lacking, _ = truth_of(stack, rows)
     blocks = []
     for own in torch.arange(len(rows)).split(size):

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from .core import InputError, config_from_dict, generator, mean_free
 from .geometry import random_rotations
-from .image import Batch, pose_points, project_half_plane
+from .image import pose_points, project_half_plane
 from .learner import Callback, on_the_clock
-from .likelihood import MissingPart, OccupancySettings, shell_index, shell_sums
+from .likelihood import MissingPart, shell_index, shell_sums
 from .model import CryoSphere
 from .plotting import finish_figure
-from .posterior import ImagePosterior, laplace
+from .posterior import (ImagePosterior, blur_a, draw_candidates, laplace, search,
+                                     search_model)
 from .preparation import PreparedImages
 from .structure import Structure, select_residues
 
@@ -108,14 +109,18 @@ def state_evidence(post:ImagePosterior,
                    there:Tensor, # (S, R) of `residues_there`
                    power:Tensor, # (D, D//2+1) of `all_views`
                    steps:int=2, # Gauss-Newton steps
+                   rough:ImagePosterior|None=None, # the same images with the model of `search_model`, and
+                   candidates:Tensor|None=None, # (K, L) latents to try in every state; None begins at `z` alone
                   ) -> Tensor: # (B, S, 3) nats, against no signal at all; one for each of `CLUTTER`
     "Log evidence of images for every state of the molecule."
     noise, field, starts, found = post.noise, power*post.ctf.square(), [z], []
     rows = torch.arange(len(z), device=z.device)
     for state in there:
         own = in_state(post, state)
-        best = torch.stack([own.log_joint(s) for s in starts]).argmax(0)
-        own.free_poses(start := torch.stack(starts)[best, rows])
+        tried = starts if candidates is None else [
+            *starts, search(in_state(rough, state), z, candidates, blur_a(post.model), 1)[0]]
+        best = torch.stack([own.log_joint(s) for s in tried]).argmax(0)
+        own.free_poses(start := torch.stack(tried)[best, rows])
         top_z, top = own.climb(start, steps)
         evidence = laplace(top_z, top, *own.curvature(top_z)).gain
         F = own.images(own.model.points_at(top_z, own.G))
@@ -140,17 +145,22 @@ def ask_occupancy(model:CryoSphere,
                   there:Tensor, # (S, R) of `residues_there`
                   junk:bool=True, # may an image be junk?
                   sampler=None, # as in `CryoSphere.predict`
+                  n_candidates:int=0, # latents of the prior to try on every image in every state, besides its own
                   batch_size:int=128,
                   share:tuple=(0, 1), reduce=lambda x: x, # of several processes: this one's part, and their sum
                  ) -> Tensor: # (n, 3·S, and 2 more for junk) nats
     "Log evidence of all images for whatever they may show."
     device, n = model.amplitudes.device, len(CLUTTER)*len(there)
     out, there = torch.zeros(len(data), n + len(JUNK)*junk), there.to(device)
-    mean, power = all_views(model, float(data.pixel_size.median()))
+    mean, power = all_views(model, pixel_size := float(data.pixel_size.median()))
+    view, candidates = search_model(model, pixel_size), None
+    if n_candidates: candidates = draw_candidates(n_candidates, model.n_latent, generator(0)).to(device)
     for i in torch.arange(len(data)).tensor_split(share[1])[share[0]].split(batch_size):
         batch = replace(data.batch(i).to(device), occupancy=None)
-        post = ImagePosterior(model, batch)
-        out[i, :n] = state_evidence(post, model.latents_of(batch, sampler), there, power).flatten(1).cpu()
+        post = rough = ImagePosterior(model, batch)
+        if candidates is not None and view is not model: rough = ImagePosterior(view, view.crop(batch))
+        out[i, :n] = state_evidence(post, model.latents_of(batch, sampler), there, power, rough=rough,
+                                    candidates=candidates).flatten(1).cpu()
         if junk: out[i, n:] = junk_evidence(post, mean, power).cpu()
     return reduce(out.to(device)).cpu()
 
@@ -305,7 +315,8 @@ class FindOccupancy(Callback):
         with on_the_clock(s):
             model.eval()
             evidence = ask_occupancy(model, self.data, self.data.parts_of, self.junk, learner.told.get("sampler"),
-                                     self.batch_size, (learner.rank, learner.world), learner.reduce)
+                                     batch_size=self.batch_size, share=(learner.rank, learner.world),
+                                     reduce=learner.reduce)
             answer(self.data, Occupancy(self.names, self.lacks, evidence))
             model.train()
 
