@@ -528,8 +528,8 @@ class Eigenvolumes:
         points = torch.cat([model.points_at(some, post.G) for some in z.split(32)])
         extent, few = 2*float(points.norm(dim=-1).max()) + 8*model.sigma, torch.arange(len(batch)) % len(z)
         per_shell, apart = telling(post, points[few], points[few.flip(0)])
-        seen = apart.cumsum(0)/apart.sum()
-        self.cutoff = min(int((seen < SEEN).sum()), int(FINEST*D*a/extent))
+        seen = apart.cumsum(0)/apart.sum().clamp(min=1e-30)
+        self.cutoff = max(4, min(int((seen < SEEN).sum()), int(FINEST*D*a/extent)))
         self.noise = model.noise.up_to(self.cutoff) if self.cutoff < D/2 else model.noise
         shell = shell_index(D, device).flatten()
         self.pixels = ((self.noise.precision() > 0.1*model.noise.precision()).flatten()).nonzero().flatten()
