@@ -202,7 +202,8 @@ def settle_occupancy(net:CryoSphere, data:PreparedImages, asked, # of `states_of
     "Ask the trained model what images show; from here on an image shows what it most likely does."
     if not asked: return None
     a, (names, lacks, there) = engine.accelerator, asked
-    evidence = ask_occupancy(net, data, there, batch_size=min(128, config.schedule.batch_size),
+    evidence = ask_occupancy(net, data, there, n_candidates=config.posterior.refine,
+                             batch_size=min(128, config.schedule.batch_size),
                              share=(a.process_index, a.num_processes), reduce=lambda x: a.reduce(x, "sum"))
     if data.shown is not None:
         data.shown.copy_(torch.eye(len(lacks))[Occupancy(names, lacks, evidence).likely])
@@ -533,7 +534,8 @@ class Run:
         if self.evidence is None or not config.occupancy.learned: return data
         names, lacks, there = states_of(self.nominal, config)
         data = data.may_lack(there)
-        answer(data, Occupancy(names, lacks, ask_occupancy(trained, data, there)), self.occupancy.shares)
+        evidence = ask_occupancy(trained, data, there, n_candidates=config.posterior.refine)
+        answer(data, Occupancy(names, lacks, evidence), self.occupancy.shares)
         return data
 
     def infer(self, particles, # path of a .star or .cs file, or `Particles`, that need not have been trained on
