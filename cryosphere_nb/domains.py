@@ -92,7 +92,7 @@ def _all_relative(sums, own, names, kind):
     return pd.DataFrame(d.numpy(), index=pd.Index(names, name=kind), columns=names)
 
 # %% ../nbs/30_domains.ipynb #bbba1469
-ONE, TWO = 1.5, 3. # ratios up to which two bodies are one in any case, and from which on they are two
+ONE, TWO = 2., 3. # ratios up to which two bodies are one in any case, and from which on they are two
 NOISE = 0.75 # ratios below this are not told apart
 # Å, as which motion within bodies counts at least; a smaller body is no domain by itself
 LEAST_A, LEAST_RESIDUES = 0.4, 10
