@@ -264,8 +264,8 @@ class CryoSphere(nn.Module):
     def render(self, points:Tensor, batch:Batch) -> Tensor: # (B, P, 3) of `points_at` -> (B, D, D//2+1)
         "Mean-free images of `points` as the particles of the batch would show them, as half planes."
         with torch.autocast(points.device.type, enabled=False):
-            return mean_free(render(points.float(), self.amplitudes_in(batch), batch.R, batch.ctf, batch.D, batch.pixel_size,
-                                    self.sigma))
+            return mean_free(render(points.float(), self.amplitudes_in(batch), batch.R, batch.ctf, batch.D,
+                                    batch.pixel_size, self.sigma))
 
     @torch.no_grad()
     def joints(self, G:Tensor) -> tuple[Tensor, Tensor]: # (R, M) membership -> (J, 2), (M,)
