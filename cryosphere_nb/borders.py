@@ -93,7 +93,8 @@ def border_gains(model:CryoSphere,
     owner = (torch.arange(segmentation.n_residues, device=model.amplitudes.device) if model.owner is None
              else model.owner)
     points, pivots = _at_rest(model), decoder.segment_pivots(segmentation())
-    here, after, before = (segmentation.everywhere(label(parts, segmentation.n_residues, step)) for step in (0, 1, -1))
+    here, after, before = (segmentation.everywhere(label(parts, segmentation.n_residues, step))
+                           for step in (0, 1, -1))
     def handed(p, k, n): # points that change hands
         found, residues = parts[p]
         border = found[k][2]

@@ -6,9 +6,9 @@
 __all__ = ['COPY_A', 'MOVES', 'symmetry_axes', 'point_group', 'assembly', 'Copies', 'find_copies', 'image_evidence_of',
            'image_means', 'SymmetrySettings']
 
-# %% ../nbs/09_symmetry.ipynb #9379e25e
+# %% ../nbs/09_symmetry.ipynb #d06843d2
 import math, re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from string import ascii_letters, ascii_uppercase, digits
 
 import numpy as np, pandas as pd, torch
@@ -19,7 +19,7 @@ from .core import InputError, Settings
 from .geometry import rmsd
 from .structure import Structure
 
-# %% ../nbs/09_symmetry.ipynb #cae6d550
+# %% ../nbs/09_symmetry.ipynb #b475a049
 _GOLD = (1 + 5**0.5)/2
 # axes: (fold, direction), as RELION's symmetries.cpp places them
 _AXES = {"T": ((3, (0, 0, 1)), (2, (0, 2**0.5, 1))), "O": ((4, (0, 0, 1)), (3, (1, 1, 1))),
@@ -54,7 +54,7 @@ def point_group(name:str, # "C2", "D7", "T", "O", "I"
                 found = torch.cat([found, powers[new]])
         if all(((found @ g)[:, None] - found).abs().amax((2, 3)).amin(1).max() < 1e-6 for g in makers): return found
 
-# %% ../nbs/09_symmetry.ipynb #cf9b5524
+# %% ../nbs/09_symmetry.ipynb #fbdb17f1
 def _free_names(taken): # chain names -> iterator of others
     singles = ascii_uppercase + ascii_letters[:26] + digits
     names = [*singles, *(a + b for a in singles for b in singles), *(f"{a}{b}{c}" for a in singles for b in singles
@@ -75,7 +75,7 @@ def assembly(protomer:Structure, # one protomer, placed as in the molecule: the 
     return Structure((s.xyz @ group.mT).flatten(0, 1), shifted(s.residue_of_atom, R), shifted(s.bead_atom, A),
                      s.electrons.repeat(n), renamed(s.atoms), renamed(s.residues), f"{s.name}_{symmetry}", s.notes)
 
-# %% ../nbs/09_symmetry.ipynb #e50efa3d
+# %% ../nbs/09_symmetry.ipynb #dcc2225a
 @dataclass(frozen=True, eq=False, repr=False)
 class Copies:
     "Which residues of a model are copies of which, under a point group."
@@ -152,7 +152,7 @@ def _sorted_copies(structure, symmetry, group, names, rows, where, place, apart)
     return Copies(symmetry, group, torch.from_numpy(np.sort(np.concatenate([rows[c] for c in unit]))),
                   torch.from_numpy(source), torch.from_numpy(copy), chains, mean)
 
-# %% ../nbs/09_symmetry.ipynb #78256fcc
+# %% ../nbs/09_symmetry.ipynb #c271eafb
 def image_evidence_of(log_evidence:Tensor, # (N,) nats, of rows
                       image_id:Tensor, # (N,) equal for rows of one image
                      ) -> tuple[Tensor, Tensor]: # (N,) probability of each row of its image; (I,) nats, of each image
@@ -171,7 +171,7 @@ def image_means(values:Tensor, # (N, ...) of rows
     sums = values.new_zeros(int(image.max()) + 1, *values.shape[1:]).index_add(0, image, values)
     return sums/torch.bincount(image).view(-1, *[1]*(values.ndim - 1))
 
-# %% ../nbs/09_symmetry.ipynb #b1632902
+# %% ../nbs/09_symmetry.ipynb #9806eacc
 MOVES = ("one", "each", "all")
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ class SymmetrySettings(Settings):
     moves:str = "one"
 
     def validate(self):
-        point_group(self.symmetry)
+        try: symmetry_axes(self.symmetry)
+        except InputError as e: self.refuse("symmetry", e.expected, e.hint)
         self.one_of("moves", MOVES)
 
     @property
