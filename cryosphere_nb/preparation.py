@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PrepareConfig', 'soft_step', 'prepare_images', 'soft_disc', 'masked', 'still_whole', 'PreparedImages', 'bad_images',
-           'blank_images', 'prepare_rows', 'prepare_key', 'stack_content', 'memory_budget', 'alike', 'chunk_images',
-           'write_cache', 'read_cache', 'prepare', 'in_memory', 'ImageSettings']
+           'blank_images', 'prepare_rows', 'prepare_key', 'stack_content', 'memory_budget', 'distinct_images',
+           'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory', 'ImageSettings']
 
 # %% ../nbs/25_preparation.ipynb #1ccac9e0
 import hashlib, json, os, shutil, warnings
@@ -250,7 +250,7 @@ def memory_budget() -> float: # GB
     "Half of the memory that programs can have now; the system's cache of files counts as free, since it makes way."
     return psutil.virtual_memory().available/2e9
 
-def alike(particles) -> tuple[np.ndarray, Tensor|None]: # first row of each image (m,); (N,) which of these a row shows
+def distinct_images(particles) -> tuple[np.ndarray, Tensor|None]: # first row of each image (m,); (N,) which of these a row shows
     "Rows of one image with the same shift and optics are prepared alike, so it is prepared once; None: all differ."
     every = np.arange(len(particles))
     if len(particles.image_id.unique()) == len(particles): return every, None
@@ -259,7 +259,7 @@ def alike(particles) -> tuple[np.ndarray, Tensor|None]: # first row of each imag
     table = pd.DataFrame({k: np.asarray(v) for k, v in enumerate(columns) if v.shape == (len(p),)})
     shown = table.groupby(list(table), sort=False).ngroup().to_numpy()
     first = np.flatnonzero(~pd.Series(shown).duplicated())
-    return (first, torch.from_numpy(shown).long()) if len(first) < len(every) else (every, None)
+    return (first, torch.tensor(shown)) if len(first) < len(every) else (every, None)
 
 def chunk_images(particles, rows, config, on_bad, progress, chunk): # iterator over (images, rows, bad)
     "`prepare_rows` over these rows."
@@ -331,7 +331,7 @@ def prepare(particles:Particles, # data set
     if D > smallest:
         raise InputError("PrepareConfig, field 'box'", D, f"at most {smallest}, the smallest box of the data set")
     config = replace(config, box=D)
-    first, shown = alike(particles)
+    first, shown = distinct_images(particles)
     n_bytes = len(first)*D*D*(2 if config.half else 4)
     if n_bytes <= 1e9*(memory_budget() if memory_gb is None else memory_gb):
         path, (images, bad) = None, in_memory(particles, first, config, on_bad, progress, chunk)
