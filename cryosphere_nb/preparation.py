@@ -250,7 +250,8 @@ def memory_budget() -> float: # GB
     "Half of the memory that programs can have now; the system's cache of files counts as free, since it makes way."
     return psutil.virtual_memory().available/2e9
 
-def distinct_images(particles) -> tuple[np.ndarray, Tensor|None]: # first row of each image (m,); (N,) which of these a row shows
+# first row of each image (m,); (N,) which of these a row shows
+def distinct_images(particles) -> tuple[np.ndarray, Tensor|None]:
     "Rows of one image with the same shift and optics are prepared alike, so it is prepared once; None: all differ."
     every = np.arange(len(particles))
     if len(particles.image_id.unique()) == len(particles): return every, None

@@ -30,7 +30,7 @@ from .relion import write_star
 from .stacks import Stack, refuse_overwrite
 from .structure import (ATOM_COLUMNS, Structure, build_structure, elements_of, load_frames, mean_electrons,
                                      save_structure, select_residues, structure_from_beads)
-from .symmetry import assembly, point_group
+from .symmetry import point_group
 
 # %% ../nbs/26_synthetic.ipynb #2ccb1c49
 # ideal geometry: (distance to the previous atom, Å; angle at it, degrees)
@@ -167,7 +167,8 @@ def copies_movie(protomer:Structure, # in its place
     "Frames of a symmetric molecule in which the arm of every copy has its own angle."
     group, angles = point_group(symmetry).float(), torch.as_tensor(angles)
     if angles.ndim != 2 or angles.shape[1] != len(group):
-        raise InputError("copies_movie, angles", f"shape {tuple(angles.shape)}", f"(F, {len(group)}), one for each copy")
+        raise InputError("copies_movie, angles", f"shape {tuple(angles.shape)}",
+                         f"(F, {len(group)}), one for each copy")
     return torch.cat([hinge_movie(protomer, angles[:, k], hinge) @ g.T for k, g in enumerate(group)], 1)
 
 # %% ../nbs/26_synthetic.ipynb #7c6970d1
