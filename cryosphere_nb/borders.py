@@ -93,12 +93,13 @@ def border_gains(model:CryoSphere,
     owner = (torch.arange(segmentation.n_residues, device=model.amplitudes.device) if model.owner is None
              else model.owner)
     points, pivots = _at_rest(model), decoder.segment_pivots(segmentation())
-    here, after, before = (label(parts, segmentation.n_residues, step) for step in (0, 1, -1))
+    here, after, before = (segmentation.everywhere(label(parts, segmentation.n_residues, step))
+                           for step in (0, 1, -1))
     def handed(p, k, n): # points that change hands
         found, residues = parts[p]
         border = found[k][2]
-        return torch.isin(owner, residues[border:border + n] if n > 0 else residues[border + n:border]
-                         ).nonzero().flatten()
+        given = residues[border:border + n] if n > 0 else residues[border + n:border]
+        return torch.isin(owner, segmentation.alike(given)).nonzero().flatten()
     tried, sums = [(n > 0, handed(p, k, n)) for p, k, n in moves], torch.zeros(3, len(moves), dtype=torch.double)
     for batch in batches:
         z = model.latents_of(batch, sampler)

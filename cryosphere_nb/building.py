@@ -14,7 +14,7 @@ import numpy as np, torch
 from torch import Tensor
 
 from .core import InputError, fft2c, frequency_radius, half_plane_weights, mean_free
-from .decoder import Decoder, ResidueDecoder
+from .decoder import Decoder, ResidueDecoder, copy_motion
 from .encoders import EncoderInputs, make_encoder
 from .learner import Subset, load_model, progress_bar
 from .likelihood import NoiseModel, mask_share
@@ -23,10 +23,11 @@ from .model import CryoSphere
 from .preparation import PrepareConfig, PreparedImages, soft_disc, soft_step
 from .posterior import search_model
 from .run_folder import read_tensors
-from .segmentation import Segmentation, snap_borders
+from .segmentation import CopiedSegmentation, Segmentation, snap_borders
 from .settings import FitConfig, make_parts
 from .structure import (Structure, bonded_pairs, loose_parts, part_of_atom, scattering_atoms,
                                      scattering_parts)
+from .symmetry import find_copies
 
 # %% ../nbs/35_building.ipynb #2ee23b0e
 ATOM_A = 1. # width of an atom's Gaussian, Å
@@ -91,23 +92,28 @@ def make_model(structure:Structure, # nominal model, centred
               ) -> CryoSphere:
     "An untrained model."
     priors, motion, term = config.priors, config.motion, config.image_term
-    segmentation = Segmentation(structure.n_beads, make_parts(structure, config), config.segments.tau)
+    parts, symmetry, tau = make_parts(structure, config), config.protomers, config.segments.tau
+    copies = find_copies(structure, symmetry.symmetry) if symmetry.order > 1 and not symmetry.expands else None
+    segmentation = (Segmentation(structure.n_beads, parts, tau) if copies is None
+                    else CopiedSegmentation(structure.n_beads, parts, copies.source, copies.copy, tau))
     equal = segmentation.labels()
     if (start := chain_starts(segmentation, structure)) is not None: segmentation.place(start)
     share = independent_share(config, box, box_a and box_a/box)
     decoder = (ResidueDecoder(structure.beads, motion.n_latent, motion.decoder_hidden) if motion.decoder == "residue"
-               else Decoder(structure.beads, motion.n_latent, segmentation.n_segments, motion.decoder_hidden,
+               else Decoder(structure.beads, motion.n_latent, sum(p.n_segments for p in parts), motion.decoder_hidden,
                             motion.pivots, motion.top_k))
-    encoder = make_encoder(EncoderInputs(config.recognition, n_images, box, motion.n_latent, equal,
+    if copies is not None: copy_motion(decoder, copies.group, symmetry.moves == "each")
+    alike = math.sqrt(symmetry.order if symmetry.moves == "all" else 1) # what copies say alike counts once
+    encoder = make_encoder(EncoderInputs(config.recognition, n_images, box, config.n_latents, equal,
                                          segmentation.n_segments, share))
     electrons, points, loose = what_scatters(structure, config.picture.points)
     springs = elastic_pairs(structure.beads) if priors.elastic_weight > 0 else None
-    stretch = (priors.stretch_a or 1.)*math.sqrt(max(1., n_images/STRETCH_IMAGES))
+    stretch = alike*(priors.stretch_a or 1.)*math.sqrt(max(1., n_images/STRETCH_IMAGES))
     return CryoSphere(
         decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.picture.sigma_a,
         NoiseModel(box, term.scale_std, term.noise == "white", share), stretch, points,
         None if priors.loose_a is None else loose, priors.loose_a or 1.,
-        math.radians(priors.turn_deg) if config.turns else None, springs)
+        alike*math.radians(priors.turn_deg) if config.turns else None, springs)
 
 # %% ../nbs/35_building.ipynb #43f71784
 def with_picture(model:CryoSphere,

@@ -32,7 +32,7 @@ from .particles import Particles
 from .preparation import PreparedImages, prepare, soft_step
 from .structure import Structure
 from .run_folder import data_facts
-from .settings import read_run
+from .settings import expanded, read_run
 from .train import Inference, Run
 from .plotting import (draw_chain, drawn_bonds, finish_figure, first_residues, label_array, residue_colors,
     residue_ticks, thin_frames)
@@ -232,6 +232,7 @@ def check_particles(run:Run, particles, # path of a .star or .cs file, or `Parti
         raise InputError("debias, particles", "None", "the particles of the run: a path or `Particles`",
                          "A run keeps latents, not images.")
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
+    particles = expanded(particles, run.config)
     if len(particles) != n:
         raise InputError(f"{particles.path or 'particles'}", f"{len(particles)} images", f"{n}, one for each latent",
                          "Give the particles of this run, or `inference=run.infer(particles)`.")
@@ -276,9 +277,7 @@ def debias(run:Run, # finished run; its latents stay as they are
     if known.sum() < 20:
         raise InputError("debias, images", f"{int(known.sum())} with a latent", "at least 20")
     if not known.all():
-        data = replace(data, images=data.images[known],
-                       particles=data.particles.select(known.nonzero()[:, 0].numpy()), rows=data.rows[known],
-                       pixel_size=data.pixel_size[known])
+        data = data.select(known.nonzero()[:, 0])
     rows, more = data.rows, None if extra is None else extra[data.rows]
     basis = latent_basis(latents[rows], n_functions, more)
     c = basis(latents[rows], more)

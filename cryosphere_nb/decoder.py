@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LEAST', 'MotionNet', 'segment_pivots', 'deform', 'beyond', 'kept', 'mixed', 'components', 'cross', 'turn',
            'top_segments', 'take_segment', 'angular_velocity', 'bead_velocity', 'motion_tangents', 'Decoder',
-           'joint_gaps', 'ResidueDecoder', 'DecoderSettings', 'bent_rods', 'HingeDecoder']
+           'joint_gaps', 'ResidueDecoder', 'CopiedMotion', 'copy_motion', 'DecoderSettings', 'bent_rods',
+           'HingeDecoder']
 
 # %% ../nbs/13_decoder.ipynb #14154622
 from dataclasses import dataclass
@@ -268,6 +269,33 @@ class ResidueDecoder(nn.Module):
         shifts, rates = torch.func.vmap(along, out_dims=(None, 1))(
             torch.eye(z.shape[-1], device=z.device, dtype=z.dtype))
         return points + shifts[:, own], rates[:, :, own]
+
+# %% ../nbs/13_decoder.ipynb #86abb42e
+class CopiedMotion(nn.Module):
+    "Motions of all copies of a protomer, by the network of one: takes the place of `MotionNet`."
+    def __init__(self,
+                 motion:nn.Module, # (..., L) -> rotvec and shift (..., M, 3) of one protomer
+                 group:Tensor, # (n, 3, 3) rotations that take it to its copies
+                 each:bool): # latents for every copy, (B, n·L), or the same for all, (B, L)?
+        super().__init__()
+        self.motion, self.each = motion, each
+        self.register_buffer("group", group.float(), persistent=False)
+
+    def forward(self, z:Tensor # (B, n·L) or (B, L)
+               ) -> tuple[Tensor, Tensor]: # rotvec (B, n·M, 3) in rad, shift (B, n·M, 3) in Å
+        "Motions of all segments, copy after copy."
+        z = z.unflatten(-1, (len(self.group), -1)) if self.each else z.unsqueeze(-2)
+        turned = lambda v: (self.group[:, None]*v[..., None, :]).sum(-1).flatten(-3, -2) # elementwise: float32 stays
+        return tuple(map(turned, self.motion(z)))
+
+def copy_motion(decoder:Decoder, # for one protomer, which it moves within the whole molecule; is changed
+                group:Tensor, # (n, 3, 3)
+                each:bool, # latents for every copy, or the same for all?
+               ) -> Decoder: # the same
+    "Let all copies of the protomer move."
+    decoder.motion = CopiedMotion(decoder.motion, group, each)
+    decoder.n_latent = decoder.n_latent*(len(group) if each else 1)
+    return decoder
 
 # %% ../nbs/13_decoder.ipynb #f23062ea
 @dataclass(frozen=True)

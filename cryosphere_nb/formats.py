@@ -4,21 +4,23 @@
 
 # %% auto #0
 __all__ = ['READERS', 'WRITERS', 'Reader', 'register_reader', 'read_particles', 'check_writer', 'write_particle_file',
-           'with_poses']
+           'with_poses', 'symmetry_copies', 'expand_symmetry']
 
 # %% ../nbs/24_formats.ipynb #d1eb010a
-import inspect, re
+import inspect, math, re
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import torch
+import numpy as np, torch
 from torch import Tensor
 
 from .core import InputError
 from .cryosparc import read_cs, refuse_foreign, with_cs_poses, write_cs
 from .particles import Particles
-from .relion import read_star, with_star_poses, write_star
+from .relion import OLD, read_star, with_star_poses, write_star
 from .stacks import row_label
+from .symmetry import point_group
 
 # %% ../nbs/24_formats.ipynb #2f3dc5a7
 class Reader(Protocol):
@@ -105,3 +107,37 @@ def with_poses(particles:Particles, # of any kind
     for row in (off > 1e-3).nonzero()[:1, 0].tolist():
         raise InputError(row_label("R", row), [[round(v, 4) for v in r] for r in R[row].tolist()], "a rotation")
     return (with_cs_poses if particles.kind == "cs" else with_star_poses)(particles, R, shift)
+
+# %% ../nbs/24_formats.ipynb #55273a1e
+def symmetry_copies(particles:Particles, # any
+                    symmetry:str, # point group
+                   ) -> Tensor|None: # (N,) long, which rotation each row has against the first row of its image
+    "How particles are expanded: None unless every image occurs once with each rotation of the group."
+    group, image = point_group(symmetry), particles.image_id
+    first = torch.full((int(image.max()) + 1,), len(image)).scatter_reduce(
+        0, image, torch.arange(len(image)), "amin")
+    if len(image) != len(first)*len(group): return None
+    R, which = particles.R.double(), torch.empty_like(image)
+    for i in torch.arange(len(image)).split(2**16):
+        near, which[i] = ((R[first[image[i]]].mT @ R[i]).flatten(1) @ group.flatten(1).T).max(1)
+        if near.min() < 1 + 2*math.cos(0.01): return None # of one rotation by more than 0.01 rad, this is the trace
+    return which if len((image*len(group) + which).unique()) == len(image) else None
+
+def expand_symmetry(particles:Particles, # of any kind
+                    symmetry:str, # point group: "C2", "D7", "T", "O", "I"
+                   ) -> Particles: # every image once for each rotation of the group
+    "Particles with each image in all poses that symmetry makes equal; those that are expanded stay as they are."
+    group, N = point_group(symmetry), len(particles)
+    if symmetry_copies(particles, symmetry) is not None: return particles
+    if (images := len(particles.image_id.unique())) < N:
+        raise InputError(f"{particles.path or 'particles'}, symmetry {symmetry}", f"{N} rows of {images} images",
+                         f"each image once, or in the {len(group)} poses that differ by the rotations of {symmetry}",
+                         "A file that was expanded by another symmetry is used without one, or with the one it has.")
+    every = particles.select(np.repeat(np.arange(N), len(group)))
+    turned = with_poses(every, (particles.R.double()[:, None] @ group).flatten(0, 1).float(), every.shift)
+    new = [c for c in turned.table if OLD in c and c not in every.table] # the first row of an image has it all
+    name = "symmetry_copy" if particles.kind == "cs" else "cryosphereSymmetryCopy"
+    table = turned.table.drop(columns=new).assign(**{name: np.tile(np.arange(len(group)), N)})
+    written = {b: {c: w for c, w in of.items() if c not in (*new, name)} for b, of in turned.written.items()}
+    return replace(turned, table=table, written=written,
+                   fields={f: v for f, v in turned.fields.items() if OLD not in f or f in every.fields})

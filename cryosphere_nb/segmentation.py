@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EMPTY', 'membership', 'Part', 'check_parts', 'Segmentation', 'interval_mixture', 'snap_borders', 'occupancy_penalty',
-           'PartSpec', 'SegmentSettings']
+           'PartSpec', 'SegmentSettings', 'CopiedSegmentation']
 
 # %% ../nbs/12_segmentation.ipynb #0517fbb8
 import math
@@ -95,7 +95,7 @@ class Segmentation(nn.Module):
                ) -> Tensor: # (..., R, M)
         "Membership from one posterior sample (`noise`), or from the posterior mean."
         usa = self.nu if noise is None else self.nu + self.beta*noise
-        G = usa.new_zeros(*usa.shape[:-2], self.n_residues, self.n_segments)
+        G = usa.new_zeros(*usa.shape[:-2], self.n_residues, usa.shape[-1])
         for part, residues, columns in self.each_part():
             G[..., residues, columns] = self.part_membership(part, usa[..., columns])
         return G
@@ -131,6 +131,13 @@ class Segmentation(nn.Module):
         "The segment each residue mostly belongs to."
         G = (self() if G is None else G).detach()
         return torch.where(G.sum(-1) > 0, G.argmax(-1), -1)
+
+    def everywhere(self, labels:Tensor) -> Tensor: # (R,) of the residues that are divided -> (R,) of all
+        "Segments of all residues; here every residue has its own already."
+        return labels
+    def alike(self, residues:Tensor) -> Tensor: # (k,) -> (j,)
+        "All residues that are divided as these are; here they themselves."
+        return residues
 
 # %% ../nbs/12_segmentation.ipynb #5b2ff716
 EMPTY = 3. # log-density by which a segment without residues is below the others
@@ -214,3 +221,39 @@ class SegmentSettings(Settings):
             try: config_from_dict(PartSpec, spec, where)
             except InputError as e:
                 raise InputError(str(e.where).replace(self.where, where), e.found, e.expected, e.hint) from None
+
+# %% ../nbs/12_segmentation.ipynb #b4a0730d
+class CopiedSegmentation(Segmentation):
+    "The division of one protomer, repeated in its copies, each of which has segments of its own."
+    def __init__(self,
+                 n_residues:int, # R, of the molecule
+                 parts, # sequence of `Part`, on residues of one protomer
+                 source:Tensor, # (R,) long, the residue of that protomer that each is a copy of; -1 for none
+                 copy:Tensor, # (R,) long, which copy it is in
+                 tau:float=20., # inverse temperature of eq. 6
+                 posterior_std:float=0.05): # initial β, natural units
+        super().__init__(n_residues, parts, tau, posterior_std)
+        self.n_copies, own = int(copy.max()) + 1, source >= 0
+        self.register_buffer("source", torch.where(own, source, -1), persistent=False)
+        self.register_buffer("copy", copy.clone(), persistent=False)
+
+    @property
+    def n_segments(self): return self.n_copies*self.nu.shape[1]
+
+    def forward(self,
+                # (..., 3, n·M) standard normal, of which the first M columns count; None for the posterior mean
+                noise:Tensor|None=None,
+               ) -> Tensor: # (..., R, n·M)
+        "Membership from one posterior sample (`noise`), or from the posterior mean."
+        G = super().forward(None if noise is None else noise[..., :self.nu.shape[1]])
+        of_copy = torch.nn.functional.one_hot(self.copy, self.n_copies).to(G)*(self.source >= 0)[:, None]
+        return (G[..., self.source.clamp(min=0), None, :]*of_copy[..., None]).flatten(-2)
+
+    def everywhere(self, labels:Tensor) -> Tensor: # (R,) of the residues that are divided -> (R,) of all
+        "Segments of all residues: those of their sources, numbered copy after copy."
+        of = torch.where(self.source >= 0, labels[self.source.clamp(min=0)], -1)
+        return torch.where(of >= 0, of + self.nu.shape[1]*self.copy, -1)
+
+    def alike(self, residues:Tensor) -> Tensor: # (k,) -> (j,)
+        "All residues that are divided as these are: their copies."
+        return torch.isin(self.source, residues).nonzero().flatten()

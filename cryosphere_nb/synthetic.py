@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BACKBONE', 'TWO_BODY_FOLD', 'TWO_BODY_HINGE', 'NO_CTF', 'NOISE_LENGTH_A', 'SHOWS', 'place_atom', 'build_backbone',
-           'two_body', 'hinge_movie', 'bimodal_angles', 'read_movie', 'point_half_plane', 'scatterers', 'Optics',
-           'uniform', 'optics_aberrations', 'draw_optics', 'Simulation', 'RenderedImages', 'simulate', 'draw_absent',
-           'Imperfections', 'wrong_poses', 'contrasts', 'random_heap', 'places_beside', 'noise_power', 'Flaws',
-           'impair', 'degrade_model', 'write_simulation', 'read_truth']
+           'two_body', 'hinge_movie', 'bimodal_angles', 'protomer_of', 'copies_movie', 'read_movie', 'point_half_plane',
+           'scatterers', 'Optics', 'uniform', 'optics_aberrations', 'draw_optics', 'Simulation', 'RenderedImages',
+           'simulate', 'draw_absent', 'Imperfections', 'wrong_poses', 'contrasts', 'random_heap', 'places_beside',
+           'noise_power', 'Flaws', 'impair', 'degrade_model', 'write_simulation', 'read_truth']
 
 # %% ../nbs/26_synthetic.ipynb #8d285c55
 import io, math, os, zipfile, zlib
@@ -30,6 +30,7 @@ from .relion import write_star
 from .stacks import Stack, refuse_overwrite
 from .structure import (ATOM_COLUMNS, Structure, build_structure, elements_of, load_frames, mean_electrons,
                                      save_structure, select_residues, structure_from_beads)
+from .symmetry import point_group
 
 # %% ../nbs/26_synthetic.ipynb #2ccb1c49
 # ideal geometry: (distance to the previous atom, Å; angle at it, degrees)
@@ -76,11 +77,12 @@ TWO_BODY_FOLD = [
     (-68, 152), (-129, 141), (-61, 124), (-120, 123)]
 TWO_BODY_HINGE = 200
 
-def two_body() -> tuple[Structure, int]: # the structure; index of the first residue of the second body
-    """A protein of 400 residues: two helical domains and a hinge between them.
-    N, CA, C, O and CB of every residue, centred."""
-    phi, psi = np.array([t for item in TWO_BODY_FOLD
-                         for t in ([(-62, -43)]*item if isinstance(item, int) else [item])], float).T
+def _torsions(): # of the two-body protein, (R, 2) degrees
+    return np.array([t for item in TWO_BODY_FOLD
+                     for t in ([(-62, -43)]*item if isinstance(item, int) else [item])], float)
+
+def _ideal_protein(phi, psi, name): # torsions, degrees
+    "N, CA, C, O and CB of every residue, centred."
     xyz = build_backbone(phi, psi)
     xyz = (xyz - xyz[:, 1].mean(0)).flatten(0, 1).float()
     R = len(phi)
@@ -94,7 +96,12 @@ def two_body() -> tuple[Structure, int]: # the structure; index of the first res
     electrons = torch.tensor([mean_electrons(n) for n in residue.residue_name], dtype=torch.float32)
     bead_atom = torch.from_numpy(np.flatnonzero(atoms.name == "CA"))
     return Structure(xyz[keep], torch.arange(R).repeat_interleave(5)[keep], bead_atom, electrons, atoms, residue,
-                     "two_body"), TWO_BODY_HINGE
+                     name)
+
+def two_body() -> tuple[Structure, int]: # the structure; index of the first residue of the second body
+    """A protein of 400 residues: two helical domains and a hinge between them.
+    N, CA, C, O and CB of every residue, centred."""
+    return _ideal_protein(*_torsions().T, "two_body"), TWO_BODY_HINGE
 
 # %% ../nbs/26_synthetic.ipynb #bcd23808
 def hinge_movie(structure:Structure, # nominal structure
@@ -129,6 +136,40 @@ def bimodal_angles(n:int, # how many
     "Angles from a mixture of two Gaussians."
     side = torch.where(torch.rand(n, generator=gen) < share, 1., -1.)
     return side*centre + spread*torch.randn(n, generator=gen)
+
+# %% ../nbs/26_synthetic.ipynb #456151dd
+def protomer_of(symmetry:str, # point group of the molecule
+                swing:float=math.radians(35), # how far arms will turn either way, rad
+                gap_a:float=6., # distance between Cα of different copies that they keep, Å
+               ) -> tuple[Structure, int]: # the protomer in its place; index of the first residue of its arm
+    "A protein of 110 residues, a core and an arm, placed so that its copies form a molecule round (0, 0, 0)."
+    first, hinge = TWO_BODY_HINGE - 50, 50
+    s = _ideal_protein(*_torsions()[first:first + 110].T, "protomer")
+    arm = torch.nn.functional.normalize(s.beads[hinge:].mean(0) - s.beads[:hinge].mean(0), dim=0)
+    out = torch.nn.functional.normalize(torch.tensor([0.7, 0.5, 0.5]), dim=0) # on no axis
+    turn = torch.linalg.cross(arm, out)
+    xyz = rotate(s.xyz, torch.atan2(turn.norm(), arm @ out)*turn/turn.norm())
+    s = replace(s, xyz=rotate(xyz, math.radians(150)*out)) # so that a dimer is compact
+    swung = hinge_movie(s, torch.linspace(-swing, swing, 5), hinge)[:, s.bead_atom]
+    others, far = point_group(symmetry)[1:].float(), 0.
+    while True:
+        x = swung + far*out # one copy swings, or all do
+        y = (x[:, None] @ others.mT).flatten(1, 2)
+        if len(others) == 0 or min(torch.cdist(x, y).min(), torch.cdist(x, y[2]).min()) >= gap_a:
+            return replace(s, xyz=s.xyz + far*out), hinge
+        far += 1
+
+def copies_movie(protomer:Structure, # in its place
+                 symmetry:str, # point group, of n rotations
+                 angles:Tensor, # (F, n) rad, of the hinge in every copy
+                 hinge:int, # index of the first residue that moves
+                ) -> Tensor: # (F, A, 3) all atoms of `assembly`, Å
+    "Frames of a symmetric molecule in which the arm of every copy has its own angle."
+    group, angles = point_group(symmetry).float(), torch.as_tensor(angles)
+    if angles.ndim != 2 or angles.shape[1] != len(group):
+        raise InputError("copies_movie, angles", f"shape {tuple(angles.shape)}",
+                         f"(F, {len(group)}), one for each copy")
+    return torch.cat([hinge_movie(protomer, angles[:, k], hinge) @ g.T for k, g in enumerate(group)], 1)
 
 # %% ../nbs/26_synthetic.ipynb #7c6970d1
 def read_movie(source, # (F, A, 3) array, path of a multi-model file, or (topology, trajectory)
