@@ -384,9 +384,9 @@ class MoveBorders(Callback):
         batches = lambda: (learner.data.batch(i).to(learner.device) for i in own.split(self.batch_size) if len(i))
         ask = lambda what, *args: learner.reduce(
             what(model, batches(), *args, **learner.told).to(learner.device)).cpu()
-        if not is_worth(ask(worth_of_motions), n).all(): return # the decoder knows nothing yet
+        if not is_worth(ask(worth_of_motions), model.n_images).all(): return # the decoder knows nothing yet
         sums = ask(border_gains, parts, moves)
-        if not (chosen := chosen_moves(parts, moves, sums, n)): return
+        if not (chosen := chosen_moves(parts, moves, sums, model.n_images)): return
         move_borders(model.segmentation, divided_anew(parts, chosen))
         moments = learner.plain_optimizer.state.get(model.segmentation.nu, {})
         if "exp_avg" in moments: moments["exp_avg"].zero_()

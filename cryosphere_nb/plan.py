@@ -191,6 +191,7 @@ def measure_prepare(particles:Particles, # data set
 def first(data:PreparedImages, n:int) -> PreparedImages: # n images
     "The first images; from the beginning again where there are fewer."
     i = torch.arange(n) % len(data)
+    if data.image_of is not None: return replace(data.select(i), rows=torch.arange(n))
     cut = (lambda v: v[:n]) if n <= len(data) else lambda v: v[i] # a slice takes no memory
     return replace(data, images=cut(data.images), particles=data.particles.select(i), rows=torch.arange(n),
                    pixel_size=cut(data.pixel_size), features=None if data.features is None else cut(data.features))

@@ -62,7 +62,7 @@ def take_sample(particles:Particles, # data set
     kept = batch.particles
     a = batch.pixel_size
     w = detail_weights(D, a, max(coarsest, 6*float(a.max())))
-    F = fft2c(batch.images)*w
+    F = fft2c(batch.batch().images)*w
     return Sample(F/fourier_dot(F, F, D).sqrt()[:, None, None].clamp(min=1e-30), ctf_half_plane(kept.ctf, D, a)*w,
                   projection_matrices(kept.R, kept.ctf), kept.shift, a, D, w)
 

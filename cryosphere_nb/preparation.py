@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['PrepareConfig', 'soft_step', 'prepare_images', 'soft_disc', 'masked', 'still_whole', 'PreparedImages', 'bad_images',
-           'blank_images', 'prepare_rows', 'prepare_key', 'stack_content', 'memory_budget', 'chunk_images',
-           'write_cache', 'read_cache', 'prepare', 'in_memory', 'ImageSettings']
+           'blank_images', 'prepare_rows', 'prepare_key', 'stack_content', 'memory_budget', 'distinct_images',
+           'chunk_images', 'write_cache', 'read_cache', 'prepare', 'in_memory', 'ImageSettings']
 
 # %% ../nbs/25_preparation.ipynb #1ccac9e0
 import hashlib, json, os, shutil, warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np, psutil, torch
+import numpy as np, pandas as pd, psutil, torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -122,7 +122,7 @@ def still_whole(path:Path, # file that is mapped
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
     "Prepared images of a data set, in memory or mapped from a file, with the particles they belong to."
-    images:Tensor # (n, D, D), float32 or float16
+    images:Tensor # (m, D, D), float32 or float16; m is n, or less where several rows show one image (`image_of`)
     particles:Particles # the n particles
     rows:Tensor # (n,) row of each in the particles that were given
     pixel_size:Tensor # (n,) Å, after the crop
@@ -137,8 +137,9 @@ class PreparedImages:
     parts_of:Tensor|None=None # (S, R) 1 where a residue is there in a state, else 0
     weight:Tensor|None=None # (n,) how much an image counts in training: 0 for junk, 1 for the molecule
     mapped:int=0 # address of the map, if there is one
+    image_of:Tensor|None=None # (n,) long, which image each particle shows; None: each its own
 
-    def __len__(self): return len(self.images)
+    def __len__(self): return len(self.rows)
     def __repr__(self):
         return (f"PreparedImages({len(self)} of {self.D} px, {'mapped from disk' if self.cache else 'in memory'}"
                 f"{f', {len(self.skipped)} skipped' if self.skipped else ''})")
@@ -153,12 +154,21 @@ class PreparedImages:
         i = (torch.arange(len(self)) if indices is None
              else torch.arange(len(self))[torch.as_tensor(indices)].reshape(-1))
         p, ctf = self.particles, self.particles.ctf[i]
-        batch = Batch(self.images[i].float(), projection_matrices(p.R[i], ctf), ctf, self.pixel_size[i], i,
+        images = self.images[i if self.image_of is None else self.image_of[i]].float()
+        batch = Batch(images, projection_matrices(p.R[i], ctf), ctf, self.pixel_size[i], i,
                       None if self.features is None else self.features[i],
                       occupancy=None if self.shown is None else self.shown[i] @ self.parts_of,
                       weight=None if self.weight is None else self.weight[i])
         if self.pose_std is None or not self.pose_std.any(): return batch
         return replace(batch.corrected(self.correction[i]), pose_std=self.pose_std.expand(len(i), 5))
+
+    def select(self, indices:Tensor): # (k,) positions
+        "The same for some of the particles."
+        own = dict(images=self.images[indices]) if self.image_of is None else dict(image_of=self.image_of[indices])
+        some = lambda v: None if v is None else v[indices]
+        return replace(self, particles=self.particles.select(indices.numpy()), rows=self.rows[indices],
+                       pixel_size=self.pixel_size[indices], features=some(self.features),
+                       correction=some(self.correction), shown=some(self.shown), weight=some(self.weight), **own)
 
     def free_poses(self):
         "The same images; their poses may be corrected, in place."
@@ -252,14 +262,25 @@ def memory_budget() -> float: # GB
     "Half of the memory that programs can have now; the system's cache of files counts as free, since it makes way."
     return psutil.virtual_memory().available/2e9
 
-def chunk_images(particles, config, on_bad, progress, chunk): # iterator over (images, rows, bad) of consecutive rows
-    "`prepare_rows` over the whole data set."
-    bar = tqdm(total=len(particles), desc="preparing images", unit="image", disable=not progress)
+# first row of each image (m,); (N,) which of these a row shows
+def distinct_images(particles) -> tuple[np.ndarray, Tensor|None]:
+    "Rows of one image with the same shift and optics are prepared alike, so it is prepared once; None: all differ."
+    every = np.arange(len(particles))
+    if len(particles.image_id.unique()) == len(particles): return every, None
+    p = particles
+    columns = [p.image_id, *p.shift.T, p.pixel_size, p.sign, *(v for v in p.ctf.tensors() if torch.is_tensor(v))]
+    table = pd.DataFrame({k: np.asarray(v) for k, v in enumerate(columns) if v.shape == (len(p),)})
+    image_of = table.groupby(list(table), sort=False).ngroup().to_numpy()
+    first = np.flatnonzero(~pd.Series(image_of).duplicated())
+    return (first, torch.tensor(image_of)) if len(first) < len(every) else (every, None)
+
+def chunk_images(particles, rows, config, on_bad, progress, chunk): # iterator over (images, rows, bad)
+    "`prepare_rows` over these rows."
+    bar = tqdm(total=len(rows), desc="preparing images", unit="image", disable=not progress)
     with bar:
-        for start in range(0, len(particles), chunk):
-            rows = np.arange(start, min(start + chunk, len(particles)))
-            yield prepare_rows(particles, rows, config, on_bad)
-            bar.update(len(rows))
+        for some in np.array_split(rows, range(chunk, len(rows), chunk)):
+            yield prepare_rows(particles, some, config, on_bad)
+            bar.update(len(some))
 
 def write_cache(path:Path, # file of raw numbers; its description goes beside it as .json
                 chunks, # iterator over (images, rows, bad)
@@ -323,17 +344,23 @@ def prepare(particles:Particles, # data set
     if D > smallest:
         raise InputError("PrepareConfig, field 'box'", D, f"at most {smallest}, the smallest box of the data set")
     config = replace(config, box=D)
-    n_bytes = len(particles)*D*D*(2 if config.half else 4)
+    first, image_of = distinct_images(particles)
+    n_bytes = len(first)*D*D*(2 if config.half else 4)
     if n_bytes <= 1e9*(memory_budget() if memory_gb is None else memory_gb):
-        path, (images, bad) = None, in_memory(particles, config, on_bad, progress, chunk)
+        path, (images, bad) = None, in_memory(particles, first, config, on_bad, progress, chunk)
     else:
         folder = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME", Path.home()/".cache"))/"cryosphere_nb"
-        path = folder/f"prepared-{prepare_key(particles, config, on_bad)}.raw"
-        if read_cache(path, config, len(particles)) is None:
-            write_cache(path, chunk_images(particles, config, on_bad, progress, chunk), config, n_bytes)
-        if (found := read_cache(path, config, len(particles))) is None:
+        own = particles if image_of is None else particles.select(first)
+        path = folder/f"prepared-{prepare_key(own, config, on_bad)}.raw"
+        if read_cache(path, config, len(first)) is None:
+            write_cache(path, chunk_images(particles, first, config, on_bad, progress, chunk), config, n_bytes)
+        if (found := read_cache(path, config, len(first))) is None:
             raise InputError(particles.path or "images", "no usable image", "at least one")
         images, bad = found
+    if image_of is not None: # what is wrong with an image is wrong in all its rows
+        wrong = {int(image_of[row]): reason for row, reason in bad}
+        bad = [(row, wrong[k]) for row, k in enumerate(image_of.tolist()) if k in wrong]
+        left = (~torch.isin(torch.arange(len(first)), torch.tensor([*wrong], dtype=torch.long))).cumsum(0) - 1
     skipped = tuple(sorted(row for row, _ in bad))
     if skipped:
         warnings.warn(f"{len(skipped)} images left out: "
@@ -344,13 +371,14 @@ def prepare(particles:Particles, # data set
     rows = np.setdiff1d(np.arange(len(particles)), skipped)
     kept = particles.select(rows) if skipped else particles
     return PreparedImages(images, kept, torch.from_numpy(rows), kept.pixel_size*kept.box/D, config, skipped, path,
-                          mapped=images.untyped_storage().data_ptr() if path else 0)
+                          mapped=images.untyped_storage().data_ptr() if path else 0,
+                          image_of=None if image_of is None else left[image_of[rows]])
 
-def in_memory(particles, config, on_bad, progress, chunk): # images (n, D, D), (row, reason) of those left out
+def in_memory(particles, rows, config, on_bad, progress, chunk): # images (n, D, D), (row, reason) of those left out
     "All chunks in one tensor."
-    images, n, bad = torch.empty(len(particles), config.box, config.box,
+    images, n, bad = torch.empty(len(rows), config.box, config.box,
                                  dtype=torch.float16 if config.half else torch.float32), 0, []
-    for part, rows, wrong in chunk_images(particles, config, on_bad, progress, chunk):
+    for part, _, wrong in chunk_images(particles, rows, config, on_bad, progress, chunk):
         images[n:n+len(part)] = part
         n += len(part)
         bad += wrong

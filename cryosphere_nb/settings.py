@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'EPOCHS', 'STEPS', 'BATCHES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'FitConfig', 'make_config', 'make_parts',
-           'model_offset', 'moved', 'default_box', 'settle', 'read_run', 'as_begun', 'check_same_run']
+           'expanded', 'model_offset', 'moved', 'default_box', 'settle', 'read_run', 'as_begun', 'check_same_run']
 
 # %% ../nbs/34_settings.ipynb #bcd6a2d9
 import math
@@ -17,6 +17,7 @@ from torch import Tensor
 from .core import InputError, config_from_dict, generator, nearest
 from .decoder import DecoderSettings
 from .encoders import ENCODERS, EncoderSettings
+from .formats import expand_symmetry
 from .learner import EngineSettings, ScheduleSettings
 from .likelihood import LikelihoodSettings, OccupancySettings
 from .losses import LossWeights, PriorSettings, Schedule
@@ -27,6 +28,7 @@ from .preparation import ImageSettings
 from .run_folder import check_facts, open_config
 from .segmentation import Part, SegmentSettings
 from .structure import Structure, select_residues
+from .symmetry import SymmetrySettings, find_copies
 
 # %% ../nbs/34_settings.ipynb #2861b57f
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class FitConfig:
     occupancy:OccupancySettings = OccupancySettings()
     images:ImageSettings = ImageSettings()
     picture:PictureSettings = PictureSettings()
+    protomers:SymmetrySettings = SymmetrySettings()
     engine:EngineSettings = EngineSettings()
 
     def __getattr__(self, name): # of a setting: it is looked for in its group
@@ -71,6 +74,11 @@ class FitConfig:
     def sampled(self) -> int:
         "Candidates of the sampler; 0 with the correlation, which is no likelihood and cannot weigh them."
         return self.schedule.candidates if self.image_term.likelihood == "gaussian" else 0
+
+    @property
+    def n_latents(self) -> int:
+        "Numbers that describe a row of the star file: `n_latent` of each protomer that moves by itself."
+        return self.motion.n_latent*self.protomers.latents
 
     @property
     def turns(self) -> bool:
@@ -109,11 +117,28 @@ def make_config(settings:dict, # name -> value, as given to `fit`
 def make_parts(structure:Structure, # nominal model
                config:FitConfig,
               ) -> list[Part]:
-    "Parts of the chain with their own segments; the whole model if none are given."
-    asked = config.segments
-    if not asked.parts: return [Part(range(structure.n_beads), asked.n_segments)]
-    return [Part(select_residues(structure, p["chain"], p.get("start"), p.get("stop")).tolist(),
-                 p.get("n_segments") or asked.n_segments) for p in asked.parts]
+    """Parts of the chain with their own segments; if none are given the whole model, or one protomer of a
+    symmetric one, which has to be centred."""
+    asked, symmetry = config.segments, config.protomers
+    unit = torch.arange(structure.n_beads)
+    if symmetry.order > 1:
+        if config.motion.decoder != "segments":
+            raise InputError("fit, setting 'decoder'", repr(config.motion.decoder),
+                             f"'segments' with symmetry {symmetry.symmetry}")
+        unit, chains = (copies := find_copies(structure, symmetry.symmetry)).unit, copies.chains
+    if not asked.parts: return [Part(unit.tolist(), asked.n_segments)]
+    parts = [Part(select_residues(structure, p["chain"], p.get("start"), p.get("stop")).tolist(),
+                  p.get("n_segments") or asked.n_segments) for p in asked.parts]
+    for k, part in enumerate(parts):
+        if not torch.isin(torch.tensor(part.residues), unit).all():
+            raise InputError(f"fit, setting 'parts', part {k}", f"chain {asked.parts[k]['chain']!r}",
+                             f"one of {' '.join(chains[0])}, the protomer that is divided",
+                             "The others are its copies, or lie on an axis.")
+    return parts
+
+def expanded(particles:Particles, config:FitConfig) -> Particles:
+    "Particles with a row for every protomer, where the settings say that a row is one."
+    return expand_symmetry(particles, config.protomers.symmetry) if config.protomers.expands else particles
 
 # %% ../nbs/34_settings.ipynb #cb9506ca
 def model_offset(structure:Structure, # nominal model, as read
@@ -163,7 +188,7 @@ MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpo
               "model_error_a")
 # settings that a folder of today's format may lack: they came later
 ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "junk", "loose_a", "missing", "model_error_a",
-         "points", "refine_atoms", "refine_poses", "terms", "turn_deg")
+         "moves", "points", "refine_atoms", "refine_poses", "symmetry", "terms", "turn_deg")
 # what runs did before there was the setting, where that is not today's default
 BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., refine_poses="never", turn_deg=None)
 
