@@ -316,7 +316,8 @@ class Plan:
     free_disk_gb:float # where the mapped images go
 
     @functools.cached_property
-    def n_apart(self) -> int: # held-out images
+    def n_apart(self) -> int:
+        "How many images are kept apart."
         return len(split_rows(self.n_images, self.config.held_out_share, 0)[1])
     @property
     def batches(self) -> tuple[int, int, int]: # images
@@ -387,13 +388,20 @@ class Plan:
         return float(parts.gb[(parts["where"] == where) & parts.phases.str.split().map(lambda p: phase in p)].sum())
 
     @property
-    def peak_gb(self) -> float: return float(self.phases.ram_gb.max()) # RAM at the worst moment
+    def peak_gb(self) -> float:
+        "Memory (RAM) at the worst moment."
+        return float(self.phases.ram_gb.max())
     @property
-    def disk_gb(self) -> float: return self.gb("prepare", "disk") # of the mapped images
+    def disk_gb(self) -> float:
+        "Disk that the mapped images take; 0 if they stay in memory."
+        return self.gb("prepare", "disk")
     @property
-    def epoch_minutes(self) -> float: return float(self.phases.minutes["train: one epoch"])
+    def epoch_minutes(self) -> float:
+        "Minutes of an epoch of training."
+        return float(self.phases.minutes["train: one epoch"])
     @property
-    def minutes(self) -> float: # of the whole run; with the rounds of poses, if they are asked
+    def minutes(self) -> float:
+        "Minutes of the whole run, with rounds of poses if they may be asked."
         return float(self.phases.minutes.drop("train: one epoch").sum())
     @property
     def largest_batch(self) -> int: # images
@@ -406,7 +414,9 @@ class Plan:
                            c.infer_bytes.largest(free - beside("infer", c.infer_bytes(few))))
         return step if inference >= few else min(step, inference)
     @property
-    def advice(self) -> list[str]: return advise(self)
+    def advice(self) -> list[str]:
+        "Does it fit, how long does it take, what to change: sentences."
+        return advise(self)
 
     def __repr__(self):
         return "\n".join([
