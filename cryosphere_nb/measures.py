@@ -533,13 +533,16 @@ def _bootstrap(values, std, edges, period, n_boot, rng, chunk=20_000):
         count = (bin_shares(values, None, edges).sum(0) if len(values) < chunk
                  else np.histogram(values, edges)[0].astype(float))
         return count, rng.multinomial(len(values), count/count.sum(), n_boot).astype(float)
-    count, draws = np.zeros(len(edges) - 1), np.zeros((n_boot, len(edges) - 1))
+    n, count, draws = len(values), np.zeros(len(edges) - 1), np.zeros((n_boot, len(edges) - 1))
+    if n < 100: # Poisson draws of a few images may leave all of them out
+        share = bin_shares(values, std, edges, period)
+        return share.sum(0), rng.multinomial(n, np.full(n, 1/n), n_boot) @ share
     # each image is drawn Poisson(1) times: the bootstrap for large N, without holding all images
     for a in range(0, len(values), chunk):
         share = bin_shares(values[a:a + chunk], std[a:a + chunk], edges, period)
         count += share.sum(0)
         draws += rng.poisson(1., (n_boot, len(share))).astype(float) @ share
-    return count, draws*len(values)/draws.sum(1, keepdims=True)
+    return count, draws*n/draws.sum(1, keepdims=True)
 
 def plot_free_energy(table:pd.DataFrame, # as from `free_energy`
                      name:str="coordinate", # for the axis

@@ -51,7 +51,9 @@ class Particles:
         return (f"Particles({len(self)}{twice} from {self.path.name if self.path else 'memory'}, "
                 f"box {several(self.boxes)}, pixel {several(self.pixel_size.unique().tolist())} Å)")
     @property
-    def optics(self): return self.blocks.get("optics")
+    def optics(self) -> pd.DataFrame|None:
+        "The table of optics groups, if the file has one."
+        return self.blocks.get("optics")
     @property
     def group_names(self) -> np.ndarray: # (N,) text
         "Name of each particle's optics group, or its number where groups have no names; one group if there are none."
@@ -67,6 +69,7 @@ class Particles:
         return [p for p in (self.path, self.passthrough) if p] + [s.path for s in self.stacks if s.array is None]
     @property
     def box(self) -> Tensor: # (N,) pixels
+        "Side of each image."
         return torch.tensor([s.box for s in self.stacks])[torch.as_tensor(self.file)]
     @cached_property
     def image_id(self
@@ -83,7 +86,9 @@ class Particles:
         return ("; ".join(f"{n} stack{'s'*(n > 1)} in {folder}" for folder, n in list(folders.items())[:3])
                 + (f"; and in {len(folders) - 3} more folders" if len(folders) > 3 else "") or "in memory")
     @property
-    def boxes(self) -> list[int]: return self.box.unique().tolist()
+    def boxes(self) -> list[int]: # pixels
+        "The sides that occur."
+        return self.box.unique().tolist()
 
     def images(self,
                indices=None, # rows; all by default
