@@ -275,7 +275,6 @@ class RefinePoses(Callback):
             how = dict(detail=learner.told.get("detail", FULL), sampler=learner.told.get("sampler"),
                        batch_size=self.batch_size, share=(learner.rank, learner.world), reduce=learner.reduce)
             if self.data.pose_std.any() or self.ask == "always" or self._wrong(model, how):
-                hold_frame(model, self.data, **how)
                 correct_poses(model, self.data, **how)
             model.train()
 
