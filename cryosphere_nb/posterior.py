@@ -706,7 +706,7 @@ def infer_shared(shared:Conformations,
                  structures:bool=False, # mean structures, too?
                  draws:bool=False, # a draw from every posterior, too?
                 ) -> Posterior:
-    "Mean and covariance of the latents of a batch, by conformations; where these are too few, from the best of them on."
+    "Mean and covariance of the latents of a batch, by conformations; where these are too few, from the best of them."
     seen = LinearPosterior(shared.volumes, batch, start)
     joint, z, post = shared.joint(seen), shared.z, seen.post
     average = (lambda w: mean_structures(post.decode, z, z.new_zeros(len(w), 0, z.shape[1]), w)) if structures else None

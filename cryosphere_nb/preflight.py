@@ -332,9 +332,12 @@ class Preflight:
     poses:pd.DataFrame|None=field(default=None, repr=False) # from `pose_check`
 
     @property
-    def passed(self): return abs(self.z) >= self.threshold
+    def passed(self) -> bool:
+        "Do the images clearly show the model?"
+        return abs(self.z) >= self.threshold
     @property
-    def summary(self):
+    def summary(self) -> str:
+        "The verdict and its numbers in a line."
         return (f"{'passed' if self.passed else 'REFUSED'}: {self.n_images} images, "
                 f"correlation of details {self.correlation:.4f}, z = {self.z:.1f} "
                 f"(needs {self.threshold:g} or more either way)"
