@@ -7,8 +7,6 @@ __all__ = ['FEW_IMAGES', 'MOST_IMAGES', 'DEGREE', 'ALARM', 'MUCH', 'imaging_fact
            'dependence_words', 'plot_dependence']
 
 # %% ../nbs/29_dependence.ipynb #61e70f2e
-import math
-
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib.figure import Figure
 from scipy.stats import rankdata

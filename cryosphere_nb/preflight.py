@@ -10,7 +10,7 @@ __all__ = ['ADVICE', 'SHUFFLES', 'GROUP_IMAGES', 'MOST_GROUPS', 'detail_weights'
 
 # %% ../nbs/27_preflight.ipynb #35833e69
 import math, warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np, pandas as pd, torch
 from torch import Tensor
