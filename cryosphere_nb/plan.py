@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from .building import all_features, make_model, nominal_noise, prepare_model, with_picture
-from .core import InputError, median_seconds
-from .inference import PICTURE_IMAGES, infer
+from .core import InputError, generator, median_seconds
+from .inference import MANY, PICTURE_IMAGES, infer, shared_conformations
 from .learner import EstimateNoise, HeldOut, Subset, split_rows
 from .model import CryoSphere
 from .formats import read_particles
@@ -137,6 +137,8 @@ class Costs:
     look_bytes:Law # of either
     infer_seconds:Law # of inference
     infer_bytes:Law # of inference
+    shared_seconds:float # of making the conformations that all images are compared with
+    shared_bytes:int # of these, and of making them
     pose_seconds:Law # of asking poses once, with new features; 0 where poses are not asked
     loose_seconds:Law # of inference where poses are not exact
     model_bytes:int # weights and buffers
@@ -255,16 +257,21 @@ def measure_looks(learner, # after its first step
     model = learner.model.eval()
     if config.posterior.refine_atoms: model = with_picture(model, structure)
     few = min(most, config.schedule.batch_size)
-    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config), few, *common)
+    made, candidates = [None], config.posterior.refine
+    def make(): made[0] = shared_conformations(model, first(data, MANY), candidates, generator(0))
+    many = candidates and n_images >= MANY
+    shared_bytes, shared_seconds = (peak_bytes(make, learner.device), median_seconds(make, 1)) if many else (0, 0.)
+    seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config, shared=made[0]), few, *common)
     found = dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
-                 infer_seconds=seconds, infer_bytes=n_bytes, pose_seconds=Law(0., 0.), loose_seconds=seconds)
+                 infer_seconds=seconds, infer_bytes=n_bytes, shared_seconds=shared_seconds, shared_bytes=shared_bytes,
+                 pose_seconds=Law(0., 0.), loose_seconds=seconds)
     if not pose_rounds(config, n_images): return found
     def loose(n): # images whose poses are off by 1° and 1 Å
         seen = first(data, n).free_poses()
         seen.pose_std.copy_(five((0.02, 1.)))
         return replace(seen, features=None if seen.features is None else seen.features.clone())
     rounds, _ = measure_laws(lambda n: correct_poses(learner.model, loose(n), batch_size=few), most, *common)
-    unknown, more = measure_laws(lambda n: infer(model, loose(n), n, config), few, *common)
+    unknown, more = measure_laws(lambda n: infer(model, loose(n), n, config, shared=made[0]), few, *common)
     return found | dict(pose_seconds=rounds, loose_seconds=unknown, infer_bytes=larger(n_bytes, more))
 
 def measure_costs(particles:Particles, # data set
@@ -349,6 +356,7 @@ class Plan:
                 ("Adam's moments", c.moment_bytes, there, "train infer"),
                 (f"score of {look} images", c.score_bytes(look), "RAM", "score"),
                 (f"a step on {B} images", self.step_bytes, there, "train"),
+                ("conformations that all images are compared with", c.shared_bytes, there, "infer"),
                 (f"inference on {few} images", c.infer_bytes(few), there, "infer"),
                 ("results", 4*N*(L + L**2 + 1), "RAM", "infer")]
         return pd.DataFrame([(name, n/1e9, where, phases) for name, n, where, phases in rows],
@@ -377,7 +385,7 @@ class Plan:
                 ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"),
                 *([(f"poses: {rounds} rounds" + ", if they are wrong"*(config.poses.refine_poses == "auto"),
                     self.pose_minutes, "train")] if rounds else []),
-                ("infer", time(c.infer_seconds, looks, few), "infer")]
+                ("infer", c.shared_seconds/60 + time(c.infer_seconds, looks, few), "infer")]
         return pd.DataFrame([(name, minutes, self.gb(phase), self.gb(phase, "GPU")) for name, minutes, phase in rows],
                             columns=["phase", "minutes", "ram_gb", "gpu_gb"]).set_index("phase")
 

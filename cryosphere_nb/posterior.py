@@ -224,6 +224,7 @@ def draw_candidates(n:int, # K
                     gen:torch.Generator, # source of randomness
                    ) -> Tensor: # (K, L)
     "Latents to try on every image: spread evenly, by a scrambled Sobol sequence, and normally distributed."
+    if n == 0: return torch.zeros(0, n_latent)
     seed = int(torch.randint(2**31, (1,), generator=gen))
     even = torch.quasirandom.SobolEngine(n_latent, scramble=True, seed=seed).draw(n, dtype=torch.float64)
     return CANDIDATE_STD*torch.special.ndtri(even.clamp(1e-7, 1 - 1e-7)).float()
