@@ -259,8 +259,8 @@ def check_command(args) -> Answer:
                 correlation=found.correlation, images=found.n_images, model_moved_a=-offset,
                 tried=found.table.rename_axis("tried").reset_index(),
                 poses=found.poses.reset_index(), headers=found.headers.iloc[:, 0], warnings=found.warnings)
-    note = "" if found.passed else (f"{args.particles} does not show {args.model} as given. "
-                                    f"{verdict(found.table, better_alternatives(found.table), found.n_images, found.poses)}")
+    judged = verdict(found.table, better_alternatives(found.table), found.n_images, found.poses)
+    note = "" if found.passed else f"{args.particles} does not show {args.model} as given. {judged}"
     return Answer(data, "\n".join(text), int(not found.passed), note)
 
 # %% ../nbs/60_cli.ipynb #7e841c67

@@ -276,10 +276,10 @@ def random_words(poses:pd.DataFrame # of `pose_check`
                 ) -> str: # a sentence, of a stack that is refused
     "What the comparison with shuffled poses says when the images do not show the model."
     r = poses.loc["all"]
+    chance = ("50 % is chance: the poses look random, or they are of other images, or the model is not what the images "
+              "show." if abs(r.z) < 4 else "50 % is chance: the poses do belong to the images.")
     return (f"At their own poses the images fit the model in {r.share:.0%} of the comparisons better than at the "
-            "poses of other images; " + ("50 % is chance: the poses look random, or they are of other images, or the model is "
-                                "not what the images show." if abs(r.z) < 4 else
-                                "50 % is chance: the poses do belong to the images."))
+            f"poses of other images; {chance}")
 
 # %% ../nbs/27_preflight.ipynb #01db5861
 def header_summary(particles:Particles, # data set

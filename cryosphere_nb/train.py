@@ -591,7 +591,7 @@ class Run:
 
     def write_star(self, particles:Particles, path, overwrite:bool=False,
                    most_junk:float=1.): # leave out images that are junk with a higher probability
-        """The input's star file with latents, their standard deviations and correlations added; every input column kept.
+        """The input's star file with latents, their standard deviations and correlations added; every column kept.
         Where poses were corrected, angles and origins are the new ones, and the old ones beside them. Where images
         were asked what they show, the probabilities of parts and of junk are added, too."""
         columns = dict(cryosphereLatent=self.latents, cryosphereLatentStd=self.latent_std,
