@@ -40,7 +40,7 @@ def encoder_posterior(model:CryoSphere, # trained
     return post
 
 PER_CANDIDATE = 64 # conformations for each candidate of a search that renders
-MANY = 200 # images that are worth making eigenvolumes for
+MANY = 1000 # images that are worth making eigenvolumes for
 TYPICAL = 128 # images that say what eigenvolumes must show
 
 @torch.no_grad()
@@ -49,9 +49,8 @@ def shared_conformations(model:CryoSphere, # trained
                          candidates:int, # setting `refine`
                          gen:torch.Generator, # on the CPU
                         ) -> Conformations|None:
-    """What all images are compared with at once, if they are many, show whole molecules, and eigenvolumes can be
-    trusted; else nothing."""
-    if len(data) < MANY or data.shown is not None: return None # eigenvolumes are of molecules that lack nothing
+    "What all images are compared with at once, if they show whole molecules and eigenvolumes can be trusted; else None."
+    if data.shown is not None: return None # eigenvolumes are of molecules that lack nothing
     typical = data.batch(torch.linspace(0, len(data) - 1, TYPICAL).round().long()).to(model.amplitudes.device)
     z = draw_candidates(PER_CANDIDATE*candidates, model.n_latent, gen).to(model.amplitudes.device)
     shared, few = Conformations(model, typical, z), typical[torch.arange(0, TYPICAL, 2)]
@@ -66,7 +65,7 @@ def infer(model:CryoSphere, # trained
           structures:bool=False, # mean structures, too?
           share:tuple=(0, 1), # (k, n): only the k-th of n parts of the images; the others stay NaN
           tell=None, # function(minutes), called once, when it can be said how long it takes
-          shared="make", # what images are compared with; None: each is searched by itself
+          shared="many", # what images are compared with; None: nothing; "many": made if there are many images
           # mean (N, L), covariance (N, L, L), correlation with the prediction (N,),
           # correction of the pose (N, 5),
           # mean structures (N, R, 3) if asked for; NaN for skipped images
@@ -82,7 +81,8 @@ def infer(model:CryoSphere, # trained
     G = model.segmentation()
     if ask.refine:
         candidates = draw_candidates(ask.refine, L, gen).to(device)
-        if shared == "make": shared = shared_conformations(model, data, ask.refine, gen)
+        if shared == "many":
+            shared = shared_conformations(model, data, ask.refine, gen) if len(data) >= MANY else None
         local = dict(samples=ask.refine_samples, steps=ask.refine_steps, structures=structures)
     with progress_bar(len(own), "posterior", progress=progress) as bar:
         for i in own.split(min(128, config.schedule.batch_size)):

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from .building import all_features, make_model, nominal_noise, prepare_model, with_picture
 from .core import InputError, generator, median_seconds
-from .inference import MANY, PICTURE_IMAGES, infer, shared_conformations
+from .inference import MANY, PICTURE_IMAGES, TYPICAL, infer, shared_conformations
 from .learner import EstimateNoise, HeldOut, Subset, split_rows
 from .model import CryoSphere
 from .formats import read_particles
@@ -258,7 +258,7 @@ def measure_looks(learner, # after its first step
     if config.posterior.refine_atoms: model = with_picture(model, structure)
     few = min(most, config.schedule.batch_size)
     made, candidates = [None], config.posterior.refine
-    def make(): made[0] = shared_conformations(model, first(data, MANY), candidates, generator(0))
+    def make(): made[0] = shared_conformations(model, first(data, TYPICAL), candidates, generator(0))
     many = candidates and n_images >= MANY
     shared_bytes, shared_seconds = (peak_bytes(make, learner.device), median_seconds(make, 1)) if many else (0, 0.)
     seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config, shared=made[0]), few, *common)
