@@ -49,7 +49,7 @@ def shared_conformations(model:CryoSphere, # trained
                          candidates:int, # setting `refine`
                          gen:torch.Generator, # on the CPU
                         ) -> Conformations|None:
-    "What all images are compared with at once, if they show whole molecules and eigenvolumes can be trusted; else None."
+    "What images are compared with at once, if they show whole molecules and eigenvolumes can be trusted; else None."
     if data.shown is not None: return None # eigenvolumes are of molecules that lack nothing
     typical = data.batch(torch.linspace(0, len(data) - 1, TYPICAL).round().long()).to(model.amplitudes.device)
     z = draw_candidates(PER_CANDIDATE*candidates, model.n_latent, gen).to(model.amplitudes.device)
