@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CANDIDATE_STD', 'AGAIN', 'ENOUGH', 'CHECKS', 'STRUCTURES', 'LEFT', 'MOST', 'SEEN', 'FINEST', 'EFFECTIVE', 'TRUSTED',
            'Posterior', 'as_real', 'pose_motions', 'LoosePoses', 'ImagePosterior', 'search_model', 'blur_a',
-           'draw_candidates', 'search', 'look_again', 'laplace', 'laplace_holds', 'alone', 'infer_posterior', 'settle',
-           'log_proposal', 'weigh', 'mean_structures', 'PosteriorSettings', 'PoseSettings', 'wave_numbers',
-           'small_numbers', 'along_axes', 'bead_transform', 'density_transform', 'corners', 'from_grid', 'telling',
-           'Eigenvolumes', 'LinearPosterior', 'Conformations', 'infer_shared']
+           'draw_candidates', 'search', 'look_again', 'laplace', 'laplace_holds', 'alone', 'infer_posterior',
+           'climb_and_weigh', 'log_proposal', 'weigh', 'mean_structures', 'PosteriorSettings', 'PoseSettings',
+           'wave_numbers', 'small_numbers', 'along_axes', 'bead_transform', 'density_transform', 'corners', 'from_grid',
+           'telling', 'Eigenvolumes', 'LinearPosterior', 'Conformations', 'infer_shared']
 
 # %% ../nbs/18_posterior.ipynb #b5620096
 import math
@@ -325,18 +325,19 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
     rough = post if view is model else ImagePosterior(view, view.crop(batch))
     for each in {id(p): p for p in (post, rough)}.values(): each.free_poses(start)
     z, far = search(rough, start, candidates, blur_a(model), 1 if rough is post else 2)
-    return settle(post, rough, z, far, candidates, gen, samples, steps, widen, structures, draws,
-                  None if rough is post else look_again)
+    return climb_and_weigh(post, rough, z, far, candidates, gen, samples, steps, widen, structures, draws,
+                           None if rough is post else look_again)
 
-def settle(post:ImagePosterior, # with the full model
-           rough, # what the search looked with: `log_joints` of an image's own latents
-           z:Tensor, # (B, L) the best place that it found
-           far:Tensor, # (B, K) its log joint of every candidate
-           candidates:Tensor, # (K, L)
-           gen:torch.Generator, # for the local samples, on the CPU
-           samples:int=16, steps:int=3, widen:float=1.2, structures:bool=False, draws:bool=False, # as `infer_posterior`
-           again=None, # function like `look_again`, where candidates deserve it
-          ) -> Posterior:
+def climb_and_weigh(post:ImagePosterior, # with the full model
+                    rough, # what the search looked with: `log_joints` of an image's own latents
+                    z:Tensor, # (B, L) the best place that it found
+                    far:Tensor, # (B, K) its log joint of every candidate
+                    candidates:Tensor, # (K, L)
+                    gen:torch.Generator, # for the local samples, on the CPU
+                    samples:int=16, steps:int=3, widen:float=1.2,
+                    structures:bool=False, draws:bool=False, # as `infer_posterior`
+                    again=None, # function like `look_again`, where candidates deserve it
+                   ) -> Posterior:
     "Climb from there, and weigh."
     z, top = post.climb(z, max(steps - 1, 0))
     gradient, H = post.curvature(z)
@@ -717,5 +718,6 @@ def infer_shared(shared:Conformations,
     few = (found.ess < EFFECTIVE).nonzero().flatten()
     if len(few):
         best, exact = z[joint[few].argmax(1)], ImagePosterior(post.model, batch[few], post.G).free_poses(start[few])
-        found.put(few, settle(exact, seen[few], best, joint[few], z, gen, samples, steps, 1.2, structures, draws))
+        found.put(few, climb_and_weigh(exact, seen[few], best, joint[few], z, gen, samples, steps, 1.2, structures,
+                                       draws))
     return found
