@@ -321,6 +321,18 @@ class Settings:
         self.need(name, lambda v: all(type(w) is int and w >= 1 for w in v),
                   "a list of layer widths, each a whole number, 1 or more")
 
+    def need_parts(self, name:str, # field
+                   kind): # group of settings that each entry is; its first field must be given
+        "Refuse a list of anything but names and values of `kind`."
+        first, *more = (f.name for f in fields(kind))
+        for k, spec in enumerate(getattr(self, name)):
+            where = f"{self.where} '{name}', part {k}"
+            if not isinstance(spec, dict) or first not in spec:
+                raise InputError(where, repr(spec), f"a dict with '{first}' and any of {', '.join(more)}")
+            try: config_from_dict(kind, spec, where)
+            except InputError as e:
+                raise InputError(str(e.where).replace(self.where, where), e.found, e.expected, e.hint) from None
+
 # %% ../nbs/00_core.ipynb #56f5dbe1
 def process_mark(pid:int|None=None) -> str: # "host-pid-start"
     "A name for a process that no other has: machine, number, and when it started, as numbers are used again."

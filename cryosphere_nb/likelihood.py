@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .core import InputError, Settings, config_from_dict, frequency_radius, half_plane_weights
+from .core import InputError, Settings, frequency_radius, half_plane_weights
 
 # %% ../nbs/15_likelihood.ipynb #85a5969f
 def shell_index(D:int, # box, pixels
@@ -194,13 +194,7 @@ class OccupancySettings(Settings):
     def validate(self):
         self.one_of("junk", ("report", "weigh", "never"))
         if isinstance(self.missing, str): return self.one_of("missing", ("chains",))
-        for k, spec in enumerate(self.missing):
-            where = f"{self.where} 'missing', part {k}"
-            if not isinstance(spec, dict) or "chain" not in spec:
-                raise InputError(where, repr(spec), "a dict with 'chain' and any of start, stop, name")
-            try: config_from_dict(MissingPart, spec, where)
-            except InputError as e:
-                raise InputError(str(e.where).replace(self.where, where), e.found, e.expected, e.hint) from None
+        self.need_parts("missing", MissingPart)
 
     @property
     def asked(self) -> bool:

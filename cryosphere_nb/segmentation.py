@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .core import InputError, Settings, config_from_dict
+from .core import InputError, Settings
 from .elbo import kl_normal, positive, positive_inverse
 
 # %% ../nbs/12_segmentation.ipynb #6ae1e986
@@ -214,13 +214,7 @@ class SegmentSettings(Settings):
         self.need("border_rounds", lambda v: v >= 0, "0 or more")
         self.need("tau lr_segments", lambda v: v > 0, "a positive number")
         self.need("occupancy_weight", lambda v: 0 <= v < math.inf, "a number, not negative")
-        for p, spec in enumerate(self.parts):
-            where = f"{self.where} 'parts', part {p}"
-            if not isinstance(spec, dict) or "chain" not in spec:
-                raise InputError(where, repr(spec), "a dict with 'chain' and any of start, stop, n_segments")
-            try: config_from_dict(PartSpec, spec, where)
-            except InputError as e:
-                raise InputError(str(e.where).replace(self.where, where), e.found, e.expected, e.hint) from None
+        self.need_parts("parts", PartSpec)
 
 # %% ../nbs/12_segmentation.ipynb #b4a0730d
 class CopiedSegmentation(Segmentation):
