@@ -175,10 +175,10 @@ def run_notebook(path):
 # ---------------------------------------------------------------- 5. files that are damaged
 
 def check_fuzz(copy):
-    "readers of damaged files: hundreds of mutations for each, and every one is read or refused with an InputError"
+    "readers of damaged files: a hundred mutations for each, and every one is read or refused with an InputError"
     script = root/"benchmarks/fuzz.py"
     if not script.exists(): raise Skipped("there is no benchmarks/fuzz.py")
-    return command(sys.executable, script, "--mutations", "200", "--seed", "0",
+    return command(sys.executable, script, "--mutations", "100", "--seed", "0",
                    timeout=fuzz_seconds).strip().rsplit("\n", 1)[-1]
 
 # ---------------------------------------------------------------- 6. what is rendered from them
@@ -246,30 +246,38 @@ def check_browser(copy):
 
 # ---------------------------------------------------------------- run and count
 
+def outcome(f, copy):
+    "Make a check: (status, seconds, what it is, text)."
+    start = time.time()
+    try: status, text = "passed", f(copy) or ""
+    except Skipped as e: status, text = "skipped", str(e)
+    except Failed as e: status, text = "failed", str(e)
+    except Exception as e: status, text = "failed", f"{type(e).__name__}: {e}"
+    return status, time.time() - start, f.__doc__, text
+
 def main():
     "Run everything, say what happened, count."
     count, failures, began = dict(passed=0, failed=0, skipped=0), [], time.time()
-    def report(status, seconds, title, text=""):
+    def report(status, seconds, title, text):
         count[status] += 1
         if status == "failed": failures.append(title)
         print(f"{status.upper() if status == 'failed' else status:8}{seconds:6.1f} s  {title}"
               + (f"  ({text})" if text and status != "failed" else ""), flush=True)
         if status == "failed" and text: print("    " + text.strip().replace("\n", "\n    "), flush=True)
-    def check(f, copy):
-        start = time.time()
-        try: note = f(copy)
-        except Skipped as e: report("skipped", time.time() - start, f.__doc__, str(e))
-        except Exception as e:
-            report("failed", time.time() - start, f.__doc__,
-                   str(e) if isinstance(e, Failed) else f"{type(e).__name__}: {e}")
-        else: report("passed", time.time() - start, f.__doc__, note or "")
+    def notebook(p):
+        status, seconds, text = run_notebook(p)
+        return status, seconds, p.relative_to(root).as_posix(), text
     with tempfile.TemporaryDirectory() as tmp:
         copy = copy_project(Path(tmp))
-        for f in check_clean, check_stored, check_export, check_names, check_wheel: check(f, copy)
-        with ThreadPoolExecutor(n_workers) as pool: # the later chapters take longest: they start first
-            jobs = [(p, pool.submit(run_notebook, p)) for p in reversed(notebooks())]
-            for p, job in jobs: report(*job.result()[:2], p.relative_to(root).as_posix(), job.result()[2])
-        for f in check_fuzz, check_readme, check_docs, check_links, check_browser: check(f, copy)
+        for f in check_clean, check_stored, check_export, check_names, check_wheel: report(*outcome(f, copy))
+        # Two jobs at a time, and the longest first: the later chapters take longest. The three checks of what is
+        # rendered share a folder, so they are one job.
+        rendered = lambda: [outcome(f, copy) for f in (check_readme, check_docs, check_links)]
+        with ThreadPoolExecutor(n_workers) as pool:
+            jobs = [pool.submit(lambda f=f: [outcome(f, copy)]) for f in (check_fuzz, check_browser)]
+            jobs += [pool.submit(lambda p=p: [notebook(p)]) for p in reversed(notebooks())] + [pool.submit(rendered)]
+            for job in jobs:
+                for result in job.result(): report(*result)
     if failures: print("\nfailed:\n  " + "\n  ".join(failures))
     print(f"\n{time.time() - began:.0f} s in all")
     print(", ".join(f"{n} {status}" for status, n in count.items()), flush=True)
