@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['CORE', 'ARM', 'ARM_START', 'ARM_PIVOT', 'COMPLEX', 'COMPLEX_STARTS', 'STACKS', 'OPTICS', 'METHODS', 'assemble',
            'swinging_arm', 'adenylate_kinase', 'bent', 'Recipe', 'BenchmarkStack', 'render_stack', 'make_stack',
-           'parseval_weights', 'frame_log_likelihood', 'frame_posterior', 'interval_coverage', 'typical_difference',
-           'mark', 'oracle', 'method_settings', 'train_fully', 'posterior_coverage', 'benchmark']
+           'parseval_weights', 'frame_log_likelihood', 'frame_posterior', 'pose_gaussians',
+           'loose_frame_log_likelihood', 'interval_coverage', 'typical_difference', 'mark', 'oracle', 'method_settings',
+           'train_fully', 'posterior_coverage', 'benchmark']
 
 # %% ../nbs/90_benchmarks.ipynb #0bc7fe70
 import math, tempfile, time, warnings
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Callable
 
 import numpy as np, pandas as pd, torch
+from roma import rotvec_to_rotmat
 from torch import Tensor
 
 from .core import InputError, fft2c, generator, write_atomic
@@ -258,13 +260,15 @@ def frame_log_likelihood(simulation:Simulation, # truth: frames, poses, CTF
                          images:Tensor, # (K, D, D) as recorded, with K levels of noise
                          noise_std, # (K,) standard deviation of the noise
                          chunk:int=16, # frames at a time
+                         pose=None, # R (3, 3) and shift (2,) Å of the image; the true ones by default
                         ) -> Tensor: # (K, F) up to a constant
     "How well each frame of the movie explains an image, under the true image model."
     s, D, i = simulation, simulation.box, [i]
     atoms, electrons, sigma = scatterers(s.structure, s.scattering)
     x, a = s.frames[:, atoms], s.pixel_size[i]
     moving = (x != x[:1]).any(-1).any(0)
-    transform = lambda points, Z: point_half_plane(pose_points(points, s.R[i], s.shift[i]), Z, D, a)
+    R, shift = (s.R[i], s.shift[i]) if pose is None else (v[None] for v in pose)
+    transform = lambda points, Z: point_half_plane(pose_points(points, R, shift), Z, D, a)
     H = gaussian_half_plane(sigma, D, a, x)*ctf_half_plane(s.ctf[i], D, a)*(1 if s.contrast == "light" else -1)
     w, rest = parseval_weights(D), transform(x[:1, ~moving], electrons[~moving])
     real = lambda F: torch.view_as_real(F).flatten(1)
@@ -272,21 +276,71 @@ def frame_log_likelihood(simulation:Simulation, # truth: frames, poses, CTF
     A = (real(transform(c, electrons[moving]) + rest) for c in x[:, moving].split(chunk))
     return torch.cat([P @ match.T - P.square() @ energy.T/2 for P in A]).T/torch.as_tensor(noise_std)[:, None]**2
 
-def frame_posterior(stacks, # K stacks that differ in their SNR only
+def frame_posterior(stacks, # K stacks that differ in their SNR only, ideal but for their poses
                     rows, # n images, of those to train on and then those kept apart
                    ) -> Tensor: # (K, n, F)
     "Probability of every frame of the true movie, for each image, at each SNR."
     s, n = stacks[0].simulation, len(stacks[0].particles)
-    if s.flaws is not None and s.flaws.imperfections != Imperfections():
-        raise InputError("oracle", f"a stack with {s.flaws.imperfections}", "an ideal one",
-                         "It knows only the ideal image model.")
+    wrong = Imperfections() if s.flaws is None else s.flaws.imperfections
+    if replace(wrong, rotation_deg=0., origin_a=0.) != Imperfections():
+        raise InputError("oracle", f"a stack with {wrong}", "one of which no more than poses are wrong",
+                         "Otherwise it knows only the ideal image model.")
     if any((t.name, t.seed, len(t.particles), len(t.simulation)) != (stacks[0].name, stacks[0].seed, n, len(s))
                for t in stacks):
         raise InputError("oracle", "; ".join(map(repr, stacks)), "stacks that differ in their SNR only")
     prior = torch.bincount(s.states, minlength=len(s.frames)).float().log()
     images = lambda i: torch.cat([t.particles.images([i]) if i < n else t.unseen.images([i - n]) for t in stacks])
-    noise_std = [t.simulation.noise_std for t in stacks]
-    return torch.stack([prior + frame_log_likelihood(s, i, images(i), noise_std) for i in rows], 1).softmax(2)
+    if wrong == Imperfections():
+        noise_std = [t.simulation.noise_std for t in stacks]
+        said = lambda i: frame_log_likelihood(s, i, images(i), noise_std)
+    else:
+        std = torch.tensor([math.radians(max(wrong.rotation_deg, 1e-3))]*3 + [max(wrong.origin_a, 1e-3)]*2)
+        said = lambda i: torch.stack([loose_frame_log_likelihood(t.simulation, i, y, std)
+                                      for t, y in zip(stacks, images(i))])
+    return torch.stack([prior + said(i) for i in rows], 1).softmax(2)
+
+# %% ../nbs/90_benchmarks.ipynb #073e86a5
+def pose_gaussians(simulation:Simulation, # truth: frames, CTF; the poses of the file in its `flaws`
+                   i:int, # image
+                   image:Tensor, # (D, D) as recorded
+                   std:Tensor, # (5,) of the errors of poses: turns in rad, shifts in Å
+                   frames:Tensor, # (F,) of the movie
+                   steps:int=4, # Gauss-Newton
+                  ) -> tuple[Tensor, Tensor]: # (F, 5) and (F, 5, 5)
+    "The best corrections of a pose, one for each frame, and how well they are known."
+    s, D, a = simulation, simulation.box, simulation.pixel_size[[i]]
+    atoms, electrons, sigma = scatterers(s.structure, s.scattering)
+    x = s.frames[frames][:, atoms]
+    H = gaussian_half_plane(sigma, D, a, x)*ctf_half_plane(s.ctf[[i]], D, a)*(1 if s.contrast == "light" else -1)
+    frequency = torch.fft.rfftfreq(D, float(a)), torch.fft.fftfreq(D, float(a))[:, None] # along x and y, 1/Å
+    w, step = parseval_weights(D).sqrt()/s.noise_std, 1e-2
+    real = lambda F: torch.view_as_real(w*F).flatten(-3)
+    def predicted(c):
+        posed = pose_points(x, s.flaws.R[i] @ rotvec_to_rotmat(c[:, :3]), s.flaws.shift[i] + c[:, 3:])
+        return H*point_half_plane(posed, electrons, D, a)
+    y, c = real(fft2c(image)), torch.zeros(len(frames), 5)
+    for _ in range(steps):
+        A = predicted(c)
+        turned = [real(predicted(c + e) - A)/step for e in step*torch.eye(5)[:3]]
+        J = torch.stack(turned + [real(-2j*math.pi*k*A) for k in frequency], 1)
+        curvature = J @ J.mT + torch.diag(std**-2)
+        c = c + torch.linalg.solve(curvature, (J @ (y - real(A))[..., None])[..., 0] - c/std**2)
+    return c, torch.linalg.inv(curvature)
+
+def loose_frame_log_likelihood(simulation:Simulation, i:int, image:Tensor, std:Tensor, # as in `pose_gaussians`
+                               n_gaussians:int=8, # frames that poses are drawn around
+                               n_draws:int=8, # around each
+                              ) -> Tensor: # (F,) up to a constant
+    "How well each frame explains an image whose pose is known as well as `std` says: all poses are allowed for."
+    s, around = simulation, torch.linspace(0, len(simulation.frames) - 1, n_gaussians).round().long()
+    gaussian = torch.distributions.MultivariateNormal(*pose_gaussians(s, i, image, std, around))
+    normal = torch.randn(n_draws, n_gaussians, 5, generator=generator(i))
+    c = (gaussian.loc + (gaussian.scale_tril @ normal[..., None])[..., 0]).flatten(0, 1)
+    weight = (torch.distributions.Normal(0., std).log_prob(c).sum(1)
+              - gaussian.log_prob(c[:, None]).logsumexp(1))
+    R, shift = s.flaws.R[i] @ rotvec_to_rotmat(c[:, :3]), s.flaws.shift[i] + c[:, 3:]
+    at = [frame_log_likelihood(s, i, image[None], [s.noise_std], pose=p)[0] for p in zip(R, shift)]
+    return (torch.stack(at) + weight[:, None]).logsumexp(0)
 
 # %% ../nbs/90_benchmarks.ipynb #167b30a1
 def interval_coverage(samples:Tensor, # (n, k) posterior samples of a number, for each image
