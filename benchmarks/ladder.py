@@ -3,6 +3,7 @@
     python benchmarks/ladder.py                                               # all rungs, one seed
     python benchmarks/ladder.py --rungs nothing poses2 poses4 --seeds 0 1 2
     python benchmarks/ladder.py --rungs poses2 --set refine_poses=never       # other settings have rows of their own
+    python benchmarks/ladder.py --rungs nothing poses2 poses4 --oracle 200    # the best that any method could do
     python benchmarks/ladder.py --images 1000 --epochs 3 --out try.json       # a rehearsal
 
 Adenylate kinase of chapter 90 at SNR 0.01, with 20 segments; what is wrong on a rung is made by `Imperfections` and
@@ -10,7 +11,8 @@ Adenylate kinase of chapter 90 at SNR 0.01, with 20 segments; what is wrong on a
 with the true ones in the true frame: that of the true poses. Junk shows no structure and is not marked; where a part is
 missing, r and RMSD are those of the complete molecules, and `rmsd_incomplete` is that of what is there of the others.
 Rows are added to results/ladder.json as they are measured; what was measured before with the same settings is not
-measured again, unless --again says so. A first Ctrl-C, or SIGTERM, ends the script: a run that was in training gives no
+measured again, unless --again says so. With --oracle nothing is trained: so many images are given to the oracle of
+chapter 90, which knows the true movie, and where poses are off it allows for all that they may be. A first Ctrl-C, or SIGTERM, ends the script: a run that was in training gives no
 row (with --keep the same command goes on with it)."""
 import argparse, contextlib, sys, tempfile
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +23,7 @@ import pandas as pd, roma, torch
 from recovery import SAME, facts, plain, run_options, store
 from segments import PUBLISHED
 
-from cryosphere_nb.benchmarks import STACKS, make_stack, mark, train_fully
+from cryosphere_nb.benchmarks import STACKS, make_stack, mark, oracle, train_fully
 from cryosphere_nb.core import read_json
 from cryosphere_nb.geometry import rmsd
 from cryosphere_nb.learner import TrainState, stop_on_interrupt
@@ -103,13 +105,20 @@ def main():
     p.add_argument("--segments", type=int, default=20, help="number of segments to allow (20)")
     p.add_argument("--images", type=int, default=10_000, help="images (10000)")
     p.add_argument("--epochs", type=int, help="setting epochs of `fit`")
+    p.add_argument("--oracle", type=int, metavar="N", help="ask the oracle about N images, and train nothing")
     p.add_argument("--again", action="store_true", help="measure anew what was measured")
     run_options(p, "ladder.json")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     if a.cache: Path(a.cache).mkdir(parents=True, exist_ok=True)
     settings = dict(n_segments=a.segments) | ({} if a.epochs is None else dict(epochs=a.epochs)) | dict(a.set)
-    for rung in a.rungs:
+    for rung in a.rungs if a.oracle else ():
+        stack = stack_of(RUNGS[rung], a.snr, a.images, a.cache)
+        for found in oracle(stack, a.oracle).to_dict("records"):
+            row = about(rung, a.snr, a.segments, stack.seed, a.images, {}) | found
+            store(a.out, pd.DataFrame([row]), facts())
+            print(f"{rung}, oracle, {row['images']} images: r {row['r']:.3f}, RMSD {row['rmsd']:.2f} Å", flush=True)
+    for rung in a.rungs if not a.oracle else ():
         seeds = [s for s in a.seeds
                  if a.again or not is_measured(a.out, about(rung, a.snr, a.segments, s, a.images, settings) | facts())]
         if len(seeds) < len(a.seeds): print(f"{rung}: {len(a.seeds) - len(seeds)} of {len(a.seeds)} measured before")
