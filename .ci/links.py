@@ -92,7 +92,9 @@ def read_page(path, proc):
         for text in (c["source"], *(o.get("data", {}).get("text/markdown", []) for o in c.get("outputs", []))):
             if not in_lines(text):
                 page.errors.append(f"cell {c.get('id')} holds text that is no list of lines: Quarto would join them")
-        if c["cell_type"] == "markdown": page.read_markdown(joined(c["source"]))
+        if c["cell_type"] == "markdown":
+            page.read_markdown(joined(c["source"]))
+            page.errors += escaped(joined(c["source"]))
         page.errors += untold(c)
         for o in c.get("outputs", []):
             if o["output_type"] == "error": page.errors.append("a stored output is an error")
@@ -120,6 +122,11 @@ def untold(cell, fewest=4):
     told = re.search(r"^#\| fig-alt: (.+)$", source, re.M)
     if not is_figure(cell) or told and words(yaml.safe_load(told[1])) >= fewest: return []
     return [f"cell {cell.get('id')}: a figure without a text; write in the cell before, or below it, what to see"]
+
+def escaped(source):
+    "Formulas in a line whose commands have two backslashes, which break the line instead."
+    found = re.findall(r"\$[^$\n]*?\\\\[a-zA-Z][^$\n]*?\$", source)
+    return [f"a formula with two backslashes where one is meant: {m}" for m in found]
 
 def check_target(target, page, pages, by_file, proc):
     "What is wrong with a link of a page, or None."
