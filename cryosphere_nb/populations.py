@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNDERSMOOTH', 'without_prior', 'merge_alike', 'Population', 'ml_density', 'PriorScores', 'latent_draws',
-           'score_density', 'normal_population', 'change_prior', 'view_weights']
+           'even_places', 'score_density', 'normal_population', 'change_prior', 'view_weights']
 
 # %% ../nbs/08_populations.ipynb #622cd313
 import math
@@ -224,6 +224,17 @@ def latent_draws(n_latent:int, centre=None, spread=None, # (L,), (L, L) of a nor
     z = ndtri(qmc.Sobol(n_latent, scramble=False).random_base2(power) + 0.5**(power + 1))
     return z if centre is None else centre + z @ np.linalg.cholesky(spread).T
 
+def even_places(mean, # (N,) scores
+                ends:tuple, # scores of the first place and of the last
+                scores:PriorScores,
+                points:int, # how many
+               ) -> np.ndarray: # (points,) scores
+    "Places that are even in a mixture of the score, 0.3, and the coordinate, 0.7, each in units of its spread."
+    t = np.linspace(*ends, 4001)
+    spread = lambda v: max(float(np.subtract(*np.quantile(v, [0.9, 0.1]))), 1e-12*np.ptp(scores.q))
+    v = 0.3*t/spread(mean) + 0.7*scores.value(t)/spread(scores.value(mean))
+    return np.interp(np.linspace(v[0], v[-1], points), v, t)
+
 def score_density(mean, std, # (N,) posterior of each image's score, made with the prior N(0, 1) of the scores
                   scores:PriorScores,
                   points:int=121, # places of the grid
@@ -232,11 +243,11 @@ def score_density(mean, std, # (N,) posterior of each image's score, made with t
     "Population along a coordinate from posteriors of its scores."
     mean, std = np.asarray(mean, float), np.asarray(std, float)
     slope, precision = without_prior(mean, std)
-    ends = np.quantile(mean - 3*std, 0.001), np.quantile(mean + 3*std, 0.999)
-    grid = np.linspace(max(ends[0], -6), min(ends[1], 6), points)
-    row, slope, precision = merge_alike(slope, precision, 0.6*(grid[1] - grid[0]))
-    found = ml_density(slope[:, None]*grid - precision[:, None]*grid**2/2, grid, row, **kw)
-    return Population(scores.value(grid), found.mass, found.draws, found.level, found.smoothing, found.images)
+    ends = max(np.quantile(mean - 3*std, 0.001), -6), min(np.quantile(mean + 3*std, 0.999), 6)
+    t = even_places(mean, ends, scores, points)
+    row, slope, precision = merge_alike(slope, precision, 0.6*np.diff(t).min())
+    found = ml_density(slope[:, None]*t - precision[:, None]*t**2/2, np.linspace(*ends, points), row, **kw)
+    return Population(scores.value(t), found.mass, found.draws, found.level, found.smoothing, found.images)
 
 # %% ../nbs/08_populations.ipynb #db8e5a00
 def normal_population(mean, # (N, L) of posteriors that were made with the prior N(0, 1)
