@@ -32,7 +32,7 @@ from .structure import Structure, select_residues
 from .symmetry import SymmetrySettings, find_copies
 
 # %% ../nbs/34_settings.ipynb #2861b57f
-STIFF, STIFF_FOR = 30., 0.5 # times that turns of segments cost more at the beginning; the part of training it lasts
+STIFF, STIFF_FOR = 30., 0.3 # times that turns of segments cost more at the beginning; the part of training it lasts
 
 @dataclass(frozen=True)
 class FitConfig:
