@@ -344,7 +344,7 @@ class Plan:
     @property
     def parts(self) -> pd.DataFrame: # GB of each part, where it is, and in which phases
         "What takes memory."
-        c, N, L, (look, B, few) = self.costs, self.n_images, self.config.motion.n_latent, self.batches
+        c, N, L, (look, B, few) = self.costs, self.n_images, self.config.n_latents, self.batches
         there = "GPU" if c.device == "cuda" else "RAM"
         rows = [("this process as it is now", c.process_bytes, "RAM", "prepare score train infer"),
                 ("libraries, at work", LIBRARIES, "RAM", "prepare score train infer"),
