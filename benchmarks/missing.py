@@ -110,13 +110,14 @@ def main():
                 out = Path(folder)/f"{what}_{a.snr:g}_{a.train}_{seed}".replace(" ", "_")
                 run = train_fully(stack.particles.select(rows.numpy()), stack.nominal, out, resume=out.is_dir(),
                                   **settings | more | dict(seed=seed))
-            # the same images are marked in all runs
-            row = dict(method=what, stack=STACK, snr=a.snr, seed=seed, data_seed=a.data_seed, settings=settings,
-                       stack_images=a.train, wrong=asdict(WRONG) if wrong else {}, epochs=run.state.epoch,
-                       minutes=run.state.elapsed/60)
-            junk, lacks, _ = truth_of(stacks[True], rows)
-            row |= motion(run, rows, junk, lacks, stack.simulation.coordinates(rows), ~stacks[True].simulation.subunit)
-            if more: row |= repeats(run, stack, a.train, a.repeats, a.images)
+                # the same images are marked in all runs
+                row = dict(method=what, stack=STACK, snr=a.snr, seed=seed, data_seed=a.data_seed, settings=settings,
+                           stack_images=a.train, wrong=asdict(WRONG) if wrong else {}, epochs=run.state.epoch,
+                           minutes=run.state.elapsed/60)
+                junk, lacks, _ = truth_of(stacks[True], rows)
+                row |= motion(run, rows, junk, lacks, stack.simulation.coordinates(rows),
+                              ~stacks[True].simulation.subunit)
+                if more: row |= repeats(run, stack, a.train, a.repeats, a.images)
             print(pd.Series(plain(row)).to_string(), flush=True)
             store(a.out, pd.DataFrame([plain(row)]), facts())
 

@@ -28,7 +28,7 @@ from .particles import Particles
 from .pose_refinement import ENOUGH_IMAGES, ROUNDS_AT, correct_poses, five
 from .preparation import PreparedImages, memory_budget, prepare
 from .preflight import preflight
-from .settings import FitConfig, make_config, model_offset, moved, settle
+from .settings import FitConfig, expanded, make_config, model_offset, moved, settle
 from .structure import Structure, load_structure
 from .train import make_learner, may_move
 
@@ -344,7 +344,7 @@ class Plan:
     @property
     def parts(self) -> pd.DataFrame: # GB of each part, where it is, and in which phases
         "What takes memory."
-        c, N, L, (look, B, few) = self.costs, self.n_images, self.config.motion.n_latent, self.batches
+        c, N, L, (look, B, few) = self.costs, self.n_images, self.config.n_latents, self.batches
         there = "GPU" if c.device == "cuda" else "RAM"
         rows = [("this process as it is now", c.process_bytes, "RAM", "prepare score train infer"),
                 ("libraries, at work", LIBRARIES, "RAM", "prepare score train infer"),
@@ -506,7 +506,8 @@ def plan(particles, # path of a .star or .cs file, or `Particles`
             raise InputError(f"plan, '{name}'", repr(value), "an integer, 1 or more")
     structure = model if isinstance(model, Structure) else load_structure(model)
     particles = particles if isinstance(particles, Particles) else read_particles(particles, project_dir)
-    config, n_images = settle(config, particles, None), n_images or len(particles)
+    images, particles = len(particles), expanded(particles, config)
+    config, n_images = settle(config, particles, None), (n_images or images)*len(particles)//images
     costs = measure_costs(particles, moved(structure, -model_offset(structure, particles, config.picture.model_origin)),
                           config, n_images, steps)
     free = [free_bytes(torch.device(d))/1e9 if d in ("cpu", costs.device) else 0. for d in ("cpu", "cuda")]
