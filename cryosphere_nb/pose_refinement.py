@@ -197,7 +197,7 @@ def polynomials(q:Tensor) -> Tensor: # (N, K) -> (N, F)
 def common_motion(pull:Tensor, curvature:Tensor, # of `of_poses`
                   R:Tensor, # (N, 3, 3) poses now
                   q:Tensor, # (N, K) coordinates of conformations, of variance 1
-                 ) -> tuple[Tensor, int]: # (N, 6) a turn of the molecule, rad, and a shift of it, Å; numbers that say it
+                 ) -> tuple[Tensor, int]: # (N, 6) a turn of the molecule, rad, and a shift of it, Å; of how many numbers
     "What corrections of images of the same conformation have in common."
     T = torch.eye(6, dtype=torch.float64)[:5].repeat(len(R), 1, 1)
     T[:, 3:, 3:] = R[:, :2].double()
@@ -253,9 +253,10 @@ def move_decoder(decoder:Decoder, # its last layer is changed
 
 # %% ../nbs/37_pose_refinement.ipynb #250ae690
 def frame_layer(model:CryoSphere) -> nn.Linear|None:
-    "The layer that the decoder's frame is changed in; None if there is none of its own."
+    "The layer that the decoder's frame is changed in; None where the molecule cannot be moved as a whole."
     motion = model.decoder.motion if isinstance(model.decoder, Decoder) else None
-    return motion.net[-1] if isinstance(motion, MotionNet) else None
+    whole = isinstance(motion, MotionNet) and bool((model.segmentation.labels() >= 0).all())
+    return motion.net[-1] if whole else None
 
 def frame_of(model:CryoSphere) -> dict: # name -> tensor
     "The numbers of that layer; empty if there is none."

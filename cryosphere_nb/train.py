@@ -35,8 +35,8 @@ from .formats import read_particles, with_poses
 from .occupancy import (FindOccupancy, Occupancy, answer, ask_occupancy, lacking_states, missing_parts,
                                      residues_there, what_is_left)
 from .particles import Particles
-from .pose_refinement import (RefinePoses, correct_poses, corrected_poses, frame_of, hold_frame, pose_table,
-                                           pose_words, set_frame)
+from .pose_refinement import (RefinePoses, correct_poses, corrected_poses, frame_of, hold_frame,
+                                           pose_table, pose_words, set_frame)
 from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
