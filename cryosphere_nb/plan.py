@@ -147,9 +147,9 @@ class Costs:
     device:str # "cpu" or "cuda", of training and inference; the score is computed before the model is moved
 
 def pose_rounds(config:FitConfig, n_images:int) -> int:
-    "How often poses of all images are asked, while the model learns and once after, if they turn out to be wrong."
+    "How often poses of all images are asked if they turn out to be wrong: while the model learns, and thrice after."
     asked = may_move(config) and (config.poses.refine_poses == "always" or n_images >= ENOUGH_IMAGES)
-    return (len(ROUNDS_AT) + 1)*asked
+    return (len(ROUNDS_AT) + 3)*asked
 
 def image_bytes(particles:Particles, # data set
                 config:FitConfig, # with the box filled in

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['WORTH_NATS', 'WORTH_PIXELS', 'ENOUGH_IMAGES', 'FARTHEST', 'SHAPES', 'DEGREES', 'ROUNDS_AT', 'WORSE', 'FEW_POSES',
-           'corrected_poses', 'pose_parabola', 'five', 'best_corrections', 'pose_widths', 'displacement_a', 'own_part',
-           'ask_poses', 'correct_poses', 'poses_after', 'shapes', 'polynomials', 'common_motion', 'product',
-           'move_decoder', 'hold_frame', 'RefinePoses', 'pose_table', 'pose_words', 'plot_poses']
+           'corrected_poses', 'pose_parabola', 'of_poses', 'five', 'best_corrections', 'pose_widths', 'displacement_a',
+           'own_part', 'ask_images', 'ask_poses', 'correct_poses', 'move_poses', 'poses_after', 'shapes', 'polynomials',
+           'common_motion', 'product', 'move_decoder', 'frame_layer', 'frame_of', 'set_frame', 'move_frame',
+           'pose_evidence', 'hold_frame', 'RefinePoses', 'pose_table', 'pose_words', 'plot_poses']
 
 # %% ../nbs/37_pose_refinement.ipynb #a60010e0
 import math
@@ -16,11 +17,11 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib.figure import Figure
 from roma import rotmat_to_rotvec, rotmat_to_unitquat, rotvec_to_rotmat
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 
 from .building import all_features
-from .core import figure_text
-from .decoder import Decoder
+from .core import InputError, figure_text
+from .decoder import Decoder, MotionNet
 from .geometry import superpose
 from .learner import Callback, on_the_clock
 from .model import FULL, CryoSphere, Detail
@@ -43,27 +44,30 @@ def pose_parabola(model:CryoSphere,
                   batch, # `Batch`, at the poses that it has now
                   z:Tensor, # (B, L) its latents now
                   detail:Detail=FULL, # how finely images are looked at
-                  follow:bool=True, # do latents follow corrections, or stay where they are?
-                 ) -> tuple[Tensor, Tensor]: # pull (B, 5) and curvature (B, 5, 5)
-    "What images say about corrections of their poses: pull·c - c·curvature·c/2, nats."
+                 ) -> tuple[Tensor, Tensor]: # gradient g (B, L+5) and precision H (B, L+5, L+5)
+    "What images say about their latents and about corrections of their poses, at the pose of the file: nats."
     view, seen, L = detail.of(model), detail.crop(batch), z.shape[1]
     post = ImagePosterior(view, seen)
     post.noise = detail.noise(model)
     g, H = post.curvature(z, lambda points: pose_motions(points, seen.R))
+    return (g, H) if batch.correction is None else (g + (H[:, :, L:] @ batch.correction[..., None])[..., 0], H)
+
+def of_poses(g:Tensor, H:Tensor, # of `pose_parabola`
+             follow:bool=True, # do latents follow corrections, or stay where they are?
+            ) -> tuple[Tensor, Tensor]: # pull (B, 5) and curvature (B, 5, 5)
+    "What images say about corrections alone: pull·c - c·curvature·c/2, nats."
+    L = g.shape[1] - 5
     pull, curvature = g[:, L:], H[:, L:, L:]
-    if follow:
-        response = torch.linalg.solve(H[:, :L, :L], torch.cat([H[:, :L, L:], g[:, :L, None]], 2))
-        pull, curvature = (pull - (H[:, L:, :L] @ response[..., -1:])[..., 0],
-                           curvature - H[:, L:, :L] @ response[..., :-1])
-    now = torch.zeros_like(pull) if batch.correction is None else batch.correction
-    return pull + (curvature @ now[..., None])[..., 0], curvature
+    if not follow: return pull, curvature
+    response = torch.linalg.solve(H[:, :L, :L], torch.cat([H[:, :L, L:], g[:, :L, None]], 2))
+    return pull - (H[:, L:, :L] @ response[..., -1:])[..., 0], curvature - H[:, L:, :L] @ response[..., :-1]
 
 # %% ../nbs/37_pose_refinement.ipynb #a1dcb6f9
 def five(widths) -> Tensor: # (of turns, of shifts) -> (5,)
     "One number for the three turns and one for the two shifts."
     return torch.as_tensor(widths, dtype=torch.float32)[[0, 0, 0, 1, 1]]
 
-def best_corrections(pull:Tensor, curvature:Tensor, # of `pose_parabola`
+def best_corrections(pull:Tensor, curvature:Tensor, # of `of_poses`
                      std:Tensor, # (5,) prior standard deviations
                     ) -> Tensor: # (N, 5)
     "The most likely correction of every pose."
@@ -72,7 +76,7 @@ def best_corrections(pull:Tensor, curvature:Tensor, # of `pose_parabola`
     return std*torch.linalg.solve(white, std*pull)
 
 @torch.enable_grad()
-def pose_widths(pull:Tensor, curvature:Tensor, # of `pose_parabola`
+def pose_widths(pull:Tensor, curvature:Tensor, # of `of_poses`
                ) -> tuple[Tensor, float]: # (2,) of turns in rad and of shifts in Å; nats per image, against exact poses
     "Standard deviations of pose errors under which the images are most likely."
     pull, curvature = pull.double(), curvature.double()
@@ -105,33 +109,52 @@ def own_part(n:int, share:tuple) -> Tensor: # (k, of how many) -> rows
     "The part of n rows that is this process's."
     return torch.arange(n).tensor_split(share[1])[share[0]]
 
+def ask_images(values, # function: `Batch`, rows (b,) -> tensors with b rows
+               shapes, # of a row of each
+               model:CryoSphere, data:PreparedImages,
+               rows:Tensor, # (n,) images to ask
+               batch_size:int=128,
+               share:tuple=(0, 1), reduce=lambda x: x, # of several processes: this one's part, and their sum
+              ) -> tuple: # of tensors with n rows, on the CPU
+    "What some images say, each process asking its part of them."
+    device, out = model.amplitudes.device, [torch.zeros(len(rows), *shape) for shape in shapes]
+    for i in own_part(len(rows), share).split(batch_size):
+        for own, new in zip(out, values(data.batch(rows[i]).to(device), rows[i])): own[i] = new.cpu()
+    return tuple(reduce(v.to(device)).cpu() for v in out)
+
 def ask_poses(model:CryoSphere, data:PreparedImages,
               rows:Tensor, # (n,) images to ask
               detail:Detail=FULL, sampler=None, # as in `CryoSphere.predict`
-              batch_size:int=128,
-              share:tuple=(0, 1), reduce=lambda x: x, # of several processes: this one's part, and their sum
-              follow:bool=True, # as in `pose_parabola`
-             ) -> tuple[Tensor, Tensor, Tensor]: # pull (n, 5), curvature (n, 5, 5), and the latents (n, L)
+              z:Tensor|None=None, # (N, L) latents of all images; as in `CryoSphere.latents_of` by default
+              **how, # as in `ask_images`
+             ) -> tuple[Tensor, Tensor]: # (n, L+5) and (n, L+5, L+5)
     "`pose_parabola` of some images."
-    out = torch.zeros(len(rows), 5), torch.zeros(len(rows), 5, 5), torch.zeros(len(rows), model.n_latent)
-    for i in own_part(len(rows), share).split(batch_size):
-        batch = data.batch(rows[i]).to(model.amplitudes.device)
-        z = model.latents_of(batch, sampler)
-        for values, new in zip(out, (*pose_parabola(model, batch, z, detail, follow), z)): values[i] = new.cpu()
-    return tuple(reduce(v.to(model.amplitudes.device)).cpu() for v in out)
+    def values(batch, i):
+        now = model.latents_of(batch, sampler) if z is None else z[i].to(batch.images.device)
+        return pose_parabola(model, batch, now, detail)
+    m = model.n_latent + 5
+    return ask_images(values, [(m,), (m, m)], model, data, rows, **how)
 
 @torch.no_grad()
 def correct_poses(model:CryoSphere,
                   data:PreparedImages, # of `free_poses`; its corrections and features are brought up to date
                   std:Tensor|None=None, # (5,) prior standard deviations; None: those that the images say
-                  progress:bool=False, **how): # detail and so on, of `ask_poses`
+                  progress:bool=False,
+                  batch_size:int=128, **how): # detail and so on, of `ask_poses`
     "One round over all images."
-    pull, curvature, _ = ask_poses(model, data, torch.arange(len(data)), **how)
+    asked = ask_poses(model, data, torch.arange(len(data)), batch_size=batch_size, **how)
+    move_poses(data, *of_poses(*asked), std)
+    # in batches of the same size as after a restart, for the last bits depend on it
+    if data.features is not None: data.features.copy_(all_features(model, data, batch_size, progress))
+
+def move_poses(data:PreparedImages, # its corrections are changed
+               pull:Tensor, curvature:Tensor, # of `of_poses`
+               std:Tensor|None=None): # as in `correct_poses`
+    "Every pose goes towards its best place."
     data.pose_std.copy_(five(pose_widths(pull, curvature)[0]) if std is None else std)
     step = (best_corrections(pull, curvature, data.pose_std) - data.correction)/data.pose_std
     step = step/(step.norm(dim=1, keepdim=True)/FARTHEST).clamp(min=1)
     data.correction.add_(step*data.pose_std)
-    if data.features is not None: data.features.copy_(all_features(model, data, progress=progress))
 
 # %% ../nbs/37_pose_refinement.ipynb #7d9858cf
 def poses_after(R:Tensor, shift:Tensor, # (N, 3, 3) and (N, 2) Å, under which structures x look as they do
@@ -143,7 +166,7 @@ def poses_after(R:Tensor, shift:Tensor, # (N, 3, 3) and (N, 2) Å, under which s
 
 # %% ../nbs/37_pose_refinement.ipynb #cb857814
 SHAPES = 3 # principal coordinates of superposed structures that count, at most
-DEGREES = {0: 0, 1: 5, 2: 3, 3: 2} # of polynomials in so many of them
+DEGREES = {0: 0, 1: 5, 2: 3, 3: 2} # of polynomials in so many of them, at most
 
 def shapes(decoder,
            z:Tensor, # (N, L)
@@ -163,33 +186,39 @@ def shapes(decoder,
     K = int(((size > 0.1*size.norm()) & (size > 0.1*math.sqrt(some.shape[0]*len(beads))))[:SHAPES].sum())
     parts = [(F, s, (x - mean) @ axes[:K].T) for F, s, x in map(laid, z.split(256))]
     F, s, q = (torch.cat(v) for v in zip(*parts))
-    return F, s, q/q.std(0)
+    return F, s, q/q.std(0) if K else q
 
 def polynomials(q:Tensor) -> Tensor: # (N, K) -> (N, F)
-    "All products of the coordinates up to the degree of `DEGREES`."
+    "All products of the coordinates up to the degree of `DEGREES`, lower degrees first."
     K = q.shape[1]
     chosen = (c for n in range(DEGREES[K] + 1) for c in combinations_with_replacement(range(K), n))
     return torch.stack([q[:, list(c)].prod(1) for c in chosen], 1)
 
-def common_motion(pull:Tensor, curvature:Tensor, # of `pose_parabola`
+def common_motion(pull:Tensor, curvature:Tensor, # of `of_poses`
                   R:Tensor, # (N, 3, 3) poses now
-                  phi:Tensor, # (N, F) of `polynomials`
-                 ) -> Tensor: # (N, 6) a turn of the molecule, rad, and a shift of it, Å
+                  q:Tensor, # (N, K) coordinates of conformations, of variance 1
+                 ) -> tuple[Tensor, int]: # (N, 6) a turn of the molecule, rad, and a shift of it, Å; of how many numbers
     "What corrections of images of the same conformation have in common."
     T = torch.eye(6, dtype=torch.float64)[:5].repeat(len(R), 1, 1)
     T[:, 3:, 3:] = R[:, :2].double()
-    pull, curvature, phi, eye = pull.double(), curvature.double(), phi.double(), torch.eye(5, dtype=torch.float64)
-    rest, n = pull, 6*phi.shape[1]
+    pull, curvature, phi, eye = pull.double(), curvature.double(), polynomials(q).double(), torch.eye(5).double()
+    rest, degrees = pull, [math.comb(q.shape[1] + d, d) for d in range(DEGREES[q.shape[1]] + 1)] # functions up to each
     for _ in range(2): # what is common makes the widths of the first time too large
         damp = eye + curvature*five(pose_widths(rest, curvature)[0]).square().double()
         P, Pb = torch.linalg.solve(damp, curvature), torch.linalg.solve(damp, pull[..., None])
-        left = torch.einsum("nij,nf,nh->ifjh", T.mT @ P @ T, phi, phi).reshape(n, n)
-        right = torch.einsum("ni,nf->if", (T.mT @ Pb)[..., 0], phi).flatten()
-        scale = left.diagonal().clamp(min=1e-12).sqrt()
-        W = torch.linalg.solve(left/scale/scale[:, None] + 1e-6*torch.eye(n).double(), right/scale)/scale
-        common = phi @ W.view(6, -1).T
+        left = sum(torch.einsum("nij,nf,nh->ifjh", *parts) for parts in
+                   zip((T.mT @ P @ T).split(4096), phi.split(4096), phi.split(4096)))
+        right = torch.einsum("ni,nf->if", (T.mT @ Pb)[..., 0], phi)
+        nats, W = max((_regression(left, right, f) for f in degrees), key=lambda found: found[0])
+        common = phi[:, :W.shape[1]] @ W.T
         rest = pull - (curvature @ (T @ common[..., None]))[..., 0]
-    return common.float()
+    return common.float(), W.numel()
+
+def _regression(left, right, f): # by the first f functions; nats, less one for each number, and coefficients (6, f)
+    left, right = left[:, :f, :, :f].reshape(6*f, 6*f), right[:, :f].flatten()
+    scale = left.diagonal().clamp(min=1e-12).sqrt()
+    W = torch.linalg.solve(left/scale/scale[:, None] + 1e-6*torch.eye(6*f).double(), right/scale)/scale
+    return float(W @ right)/2 - 6*f, W.view(6, f)
 
 # %% ../nbs/37_pose_refinement.ipynb #edc4320d
 def product(p:Tensor, q:Tensor) -> Tensor: # (..., 4), w first
@@ -222,17 +251,36 @@ def move_decoder(decoder:Decoder, # its last layer is changed
     motion.net[-1].bias += change[-1]
     return superpose(before, decoder(z, G))
 
+# %% ../nbs/37_pose_refinement.ipynb #250ae690
+def frame_layer(model:CryoSphere) -> nn.Linear|None:
+    "The layer that the decoder's frame is changed in; None where the molecule cannot be moved as a whole."
+    motion = model.decoder.motion if isinstance(model.decoder, Decoder) else None
+    whole = isinstance(motion, MotionNet) and bool((model.segmentation.labels() >= 0).all())
+    return motion.net[-1] if whole else None
+
+def frame_of(model:CryoSphere) -> dict: # name -> tensor
+    "The numbers of that layer; empty if there is none."
+    layer = frame_layer(model)
+    return {} if layer is None else {k: v.detach().clone() for k, v in layer.state_dict().items()}
+
 @torch.no_grad()
-def hold_frame(model:CryoSphere, # its decoder is changed
-               data:PreparedImages, # of `free_poses`; its corrections are changed
-               **how): # as in `ask_poses`
-    """Moves structures to where corrections of poses have mean zero at every conformation.
-    A whole-body motion that does not go with the conformation is the poses'."""
-    if not isinstance(model.decoder, Decoder): return
+def set_frame(model:CryoSphere, # its decoder is changed
+              frame:dict, # of `frame_of`
+              path=None): # where it was read from
+    "Put them there."
+    found, wanted = ({k: tuple(v.shape) for k, v in f.items()} for f in (frame, frame_of(model)))
+    if found != wanted: raise InputError(f"{path}, frame of the decoder", found, wanted)
+    for k, v in frame.items(): getattr(frame_layer(model), k).copy_(v)
+
+@torch.no_grad()
+def move_frame(model:CryoSphere, # its decoder is changed
+               data:PreparedImages, # its corrections are changed
+               z:Tensor, # (N, L) latents
+               pull:Tensor, curvature:Tensor, # of `of_poses`, with latents that stay
+              ) -> int: # how many numbers it took
+    "Structures go to where corrections have mean zero at every conformation, and poses after them."
     device, G = model.amplitudes.device, model.segmentation().detach()
-    pull, curvature, z = ask_poses(model, data, torch.arange(len(data)), follow=False, **how)
-    z = z.to(device)
-    F, s, q = (v.cpu() for v in shapes(model.decoder, z, G))
+    F, s, q = (v.cpu() for v in shapes(model.decoder, z.to(device), G))
     file, now = data.particles.R, corrected_poses(data.particles.R, 0., data.correction)
     R, away = poses_after(*now, F, s)
     before, laid = data.correction, torch.cat([rotmat_to_rotvec(file.mT @ R), away], 1)
@@ -243,11 +291,55 @@ def hold_frame(model:CryoSphere, # its decoder is changed
     pull = (own.mT @ (pull - (curvature @ before[..., None])[..., 0])[..., None])[..., 0]
     curvature = own.mT @ curvature @ own
     pull = pull + (curvature @ laid[..., None])[..., 0]
-    common = common_motion(pull, curvature, R, polynomials(q))
+    common, told = common_motion(pull, curvature, R, q)
     turn = rotvec_to_rotmat(common[:, :3])
     moved = (v.to(device) for v in (turn @ F, (turn @ (s + common[:, 3:])[..., None])[..., 0]))
-    R, away = poses_after(*now, *(v.cpu() for v in move_decoder(model.decoder, z, G, *moved)))
+    R, away = poses_after(*now, *(v.cpu() for v in move_decoder(model.decoder, z.to(device), G, *moved)))
     data.correction.copy_(torch.cat([rotmat_to_rotvec(file.mT @ R), away], 1))
+    return told
+
+@torch.no_grad()
+def pose_evidence(model:CryoSphere, data:PreparedImages,
+                  z:Tensor, # (N, L) latents
+                  pull:Tensor, curvature:Tensor, # of `of_poses`, with latents that stay
+                  **how, # as in `ask_images`
+                 ) -> float: # nats per image
+    "How probable images are at their latents, with poses integrated over errors as wide as they say."
+    def values(batch, i):
+        post = ImagePosterior(model, batch)
+        return post.gain(post.images(model.points_at(z[i].to(batch.images.device), post.G))),
+    gain, = ask_images(values, [()], model, data, torch.arange(len(data)), **how)
+    c = data.correction
+    at_file = gain.double() - (c*(pull - (curvature @ c[..., None])[..., 0]/2)).sum(1).double()
+    return float(at_file.mean()) + pose_widths(pull, curvature)[1]
+
+@torch.no_grad()
+def hold_frame(model:CryoSphere, # trained; the last layer of its decoder is changed
+               data:PreparedImages, # of `free_poses`; its corrections are changed, its features are not
+               z:Tensor, # (N, L) latents of all images, as their posteriors say
+               **how, # as in `ask_images`
+              ) -> bool: # was it better so?
+    """Moves structures to where corrections of poses have mean zero at every conformation, if images are more probable
+    there, and then every pose to its best place. A whole-body motion that does not go with the conformation is the
+    poses'."""
+    every, share, reduce = torch.arange(len(data)), how.get("share", (0, 1)), how.get("reduce", lambda x: x)
+    def judged(): # what images say, and how probable they are
+        asked = ask_poses(model, data, every, z=z, **how)
+        return asked, pose_evidence(model, data, z, *of_poses(*asked, follow=False), **how)
+    asked, nats = judged()
+    if better := frame_layer(model) is not None:
+        old, poses = frame_of(model), data.correction.clone()
+        told = move_frame(model, data, z, *of_poses(*asked, follow=False))
+        first = lambda v: reduce(v.to(model.amplitudes.device)*(share[0] == 0)) # the same in all processes
+        set_frame(model, {k: first(v) for k, v in frame_of(model).items()})
+        data.correction.copy_(first(data.correction))
+        again, now = judged()
+        if better := (now - nats)*len(data) > told: asked = again
+        else:
+            set_frame(model, old)
+            data.correction.copy_(poses)
+    move_poses(data, *of_poses(*asked))
+    return better
 
 # %% ../nbs/37_pose_refinement.ipynb #ffad6618
 ROUNDS_AT = (0.2, 0.35, 0.5, 0.7) # progress of the training
@@ -287,7 +379,7 @@ class RefinePoses(Callback):
         n = len(self.data)
         if n < ENOUGH_IMAGES: return False
         rows = torch.linspace(0, n - 1, min(n, self.images)).round().long()
-        widths, gain = pose_widths(*ask_poses(model, self.data, rows, **how)[:2])
+        widths, gain = pose_widths(*of_poses(*ask_poses(model, self.data, rows, **how)))
         far = displacement_a(model.decoder.beads.cpu(), widths)/float(self.data.pixel_size.median())
         return gain > WORTH_NATS and far > WORTH_PIXELS
 

@@ -312,9 +312,12 @@ def save_latents(path, # safetensors file
                  correction:Tensor, pose_std:Tensor, # (N, 5), (5,) of the poses
                  apart:Tensor, # rows that were not trained on
                  weights:str, # digest of the weights they belong to
-                 evidence:Tensor|None=None): # (N, H) nats for whatever images may show, where that was asked
-    "Write latents, and corrections of poses, atomically."
+                 evidence:Tensor|None=None, # (N, H) nats for whatever images may show, where that was asked
+                 # name -> tensor: what was changed of the decoder when poses were settled (`frame_of`)
+                 frame=None):
+    "Write latents, and what belongs to them, atomically."
     more = {} if evidence is None else dict(evidence=evidence)
+    more |= {f"frame.{k}": v for k, v in (frame or {}).items()}
     write_tensors(path, dict(zip(LATENTS, (mean, cov, correlation)), correction=correction, pose_std=pose_std,
                              apart=apart) | more, weights=weights)
 
@@ -323,7 +326,7 @@ def open_latents(path, # of `save_latents`
                  weights:str, # digest of the weights at hand
 ) -> tuple[Tensor|None, ...]: # mean, covariance, correlation, corrections of poses and their standard deviations
     # (0 in an older file), rows kept apart (None: an older file that does not say), evidence for what images show
-    # (None where nobody asked)
+    # (None where nobody asked), and what was changed of the decoder (empty: nothing)
     "Read latents, checking their shape, and that they belong to the weights."
     if not Path(path).is_file():
         raise InputError(path, "no such file", "the latents of all images",
@@ -337,13 +340,15 @@ def open_latents(path, # of `save_latents`
     if t["correction"].shape != (n, 5) or t["pose_std"].shape != (5,):
         raise InputError(path, f"corrections of poses of shape {tuple(t['correction'].shape)}", f"{(n, 5)}")
     apart, evidence = t.get("apart"), t.get("evidence")
+    frame = {k.removeprefix("frame."): v for k, v in t.items() if k.startswith("frame.")}
     if evidence is not None and (evidence.ndim != 2 or len(evidence) != n or evidence.dtype != torch.float32):
         raise InputError(path, f"evidence of shape {tuple(evidence.shape)}", f"{n} rows of numbers")
-    if any(t[k].dtype != torch.float32 for k in (*LATENTS, "correction", "pose_std")) or apart is not None and (
+    numbers = *(t[k] for k in (*LATENTS, "correction", "pose_std")), *frame.values()
+    if any(v.dtype != torch.float32 for v in numbers) or apart is not None and (
             apart.ndim != 1 or apart.dtype != torch.int64
             or len(apart) and not 0 <= int(apart.min()) <= int(apart.max()) < n):
         raise InputError(path, "tensors of another kind", "latents of cryosphere_nb")
-    return *(t[k] for k in (*LATENTS, "correction", "pose_std")), apart, evidence
+    return *numbers[:5], apart, evidence, frame
 
 # %% ../nbs/31_run_folder.ipynb #5a4737f7
 CHECK_TABLES = dict(dependence=dict(fact=str, latent=int, r2=float, chance=float, p=float),

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['GAP_IMAGES', 'POSE_ROUNDS', 'fit', 'nominal_model', 'train', 'rows_in_words', 'hold_together', 'begin', 'may_move',
-           'settle_poses', 'states_of', 'settle_occupancy', 'told', 'save_picture', 'final_checks', 'finish',
-           'make_learner', 'is_finished', 'finished_run', 'used_rows', 'Run', 'check_checkpoint', 'Inference']
+           'settle_poses', 'together', 'settle_frame', 'states_of', 'settle_occupancy', 'told', 'save_picture',
+           'final_checks', 'finish', 'make_learner', 'is_finished', 'finished_run', 'used_rows', 'Run',
+           'check_checkpoint', 'Inference']
 
 # %% ../nbs/39_train.ipynb #93b6ec41
 import math, os, warnings
@@ -34,7 +35,8 @@ from .formats import read_particles, with_poses
 from .occupancy import (FindOccupancy, Occupancy, answer, ask_occupancy, lacking_states, missing_parts,
                                      residues_there, what_is_left)
 from .particles import Particles
-from .pose_refinement import RefinePoses, correct_poses, corrected_poses, pose_table, pose_words
+from .pose_refinement import (RefinePoses, correct_poses, corrected_poses, frame_of, hold_frame,
+                                           pose_table, pose_words, set_frame)
 from .preparation import PreparedImages, prepare
 from .relion import write_star
 from .plotting import thin_frames
@@ -147,6 +149,7 @@ def train(out:Path, # run folder, held
         net = final_model(net, data, trained, centred, config, progress and main)
         if config.posterior.refine_atoms: on_main(engine, lambda: save_picture(out, net))
         latents = infer_together(net, data, len(particles), config, engine, progress and main, tell)
+        latents = settle_frame(net, data, latents, config, engine)
     except KeyboardInterrupt:
         if main:
             say("Stopped before the latents were complete. "
@@ -186,9 +189,23 @@ def may_move(config:FitConfig) -> bool:
 def settle_poses(net:CryoSphere, data:PreparedImages, config:FitConfig, engine:Engine, progress:bool):
     "A last round with the trained model, if poses are corrected at all."
     if data.pose_std is None or not data.pose_std.any(): return
+    correct_poses(net, data, progress=progress, **together(config, engine))
+
+def together(config:FitConfig, engine:Engine) -> dict:
+    "How all processes ask images together, each its part of them."
     a = engine.accelerator
-    correct_poses(net, data, progress=progress, batch_size=min(128, config.schedule.batch_size),
-                  share=(a.process_index, a.num_processes), reduce=lambda x: a.reduce(x, "sum"))
+    return dict(batch_size=min(128, config.schedule.batch_size), share=(a.process_index, a.num_processes),
+                reduce=lambda x: a.reduce(x, "sum"))
+
+def settle_frame(net:CryoSphere, data:PreparedImages, latents:tuple, # of `infer_together`
+                 config:FitConfig, engine:Engine,
+                ) -> tuple[Tensor, ...]: # the same, with other corrections of poses
+    "What whole-body motion the decoder has and the poses should have goes to the poses, now that latents are known."
+    if data.pose_std is None or not data.pose_std.any(): return latents
+    mean, cov, correlation, correction = latents
+    data.correction.copy_(correction[data.rows])
+    hold_frame(net, data, mean[data.rows], **together(config, engine))
+    return mean, cov, correlation, correction.index_copy(0, data.rows, data.correction)
 
 def states_of(structure:Structure, # nominal model
               config:FitConfig,
@@ -208,10 +225,8 @@ def settle_occupancy(net:CryoSphere, data:PreparedImages, asked, # of `states_of
                     ) -> Tensor|None: # (N, H) nats, NaN for skipped images
     "Ask the trained model what images show; from here on an image shows what it most likely does."
     if not asked: return None
-    a, (names, lacks, there) = engine.accelerator, asked
-    evidence = ask_occupancy(net, data, there, n_candidates=config.posterior.refine,
-                             batch_size=min(128, config.schedule.batch_size),
-                             share=(a.process_index, a.num_processes), reduce=lambda x: a.reduce(x, "sum"))
+    names, lacks, there = asked
+    evidence = ask_occupancy(net, data, there, n_candidates=config.posterior.refine, **together(config, engine))
     if data.shown is not None:
         data.shown.copy_(torch.eye(len(lacks))[Occupancy(names, lacks, evidence).likely])
     out = torch.full((n_images, evidence.shape[1]), math.nan)
@@ -243,7 +258,7 @@ def finish(run, particles:Particles, weights:str): # `Run`, its data, digest of 
     "Write the results into the run folder."
     check_held(run.folder)
     save_latents(run.folder/"latents.safetensors", run.latents, run.latent_cov, run.correlations, run.corrections,
-                 run.pose_std, run.apart, weights, run.evidence)
+                 run.pose_std, run.apart, weights, run.evidence, frame_of(run.model) if run.pose_std.any() else None)
     write_checks(run.folder, final_checks(run, particles))
     run.write_star(particles, run.folder/"particles.star", overwrite=True)
     if run.evidence is not None:
@@ -625,13 +640,14 @@ class Run:
         tensors, state = open_checkpoint(path := folder/f"{which}.safetensors")
         if which == "last" and state.best_epoch: # the held-out images' choice, and the history to the end
             tensors, _ = open_checkpoint(path := folder/"best.safetensors")
-        *latents, apart, evidence = open_latents(folder/"latents.safetensors", data["n_images"], config.n_latents,
-                                       tensors_digest(weights_of(tensors)))
+        *latents, apart, evidence, frame = open_latents(kept := folder/"latents.safetensors", data["n_images"],
+                                                        config.n_latents, tensors_digest(weights_of(tensors)))
         check_checkpoint(path, tensors, state, config, data["box"])
         nominal, offset = (replace(load_structure(folder/"nominal.cif"), name=data["model"]),
                            torch.tensor(data["offset"]))
         model = make_model(moved(nominal, -offset), config, data["n_trained"], data["box"], data["box_a"])
         load_model(model, tensors, path)
+        if frame: set_frame(model, frame, kept)
         if config.posterior.refine_atoms:
             model = open_picture(folder/"picture.safetensors", model, moved(nominal, -offset))
         return Run(folder, config, nominal, model.eval(), *latents, offset, state, apart=apart, evidence=evidence)
