@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['WORTH_NATS', 'WORTH_PIXELS', 'ENOUGH_IMAGES', 'FARTHEST', 'SHAPES', 'DEGREES', 'ROUNDS_AT', 'WORSE', 'FEW_POSES',
            'corrected_poses', 'pose_parabola', 'of_poses', 'five', 'best_corrections', 'pose_widths', 'displacement_a',
-           'own_part', 'ask_images', 'ask_poses', 'correct_poses', 'move_poses', 'poses_after', 'shapes', 'polynomials',
-           'common_motion', 'product', 'move_decoder', 'frame_layer', 'frame_of', 'set_frame', 'move_frame',
-           'pose_evidence', 'hold_frame', 'RefinePoses', 'pose_table', 'pose_words', 'plot_poses']
+           'own_part', 'ask_in_batches', 'ask_poses', 'correct_poses', 'move_poses', 'poses_after', 'shapes',
+           'polynomials', 'common_motion', 'product', 'move_decoder', 'frame_layer', 'frame_of', 'set_frame',
+           'move_frame', 'pose_evidence', 'hold_frame', 'RefinePoses', 'pose_table', 'pose_words', 'plot_poses']
 
 # %% ../nbs/37_pose_refinement.ipynb #a60010e0
 import math
@@ -109,7 +109,7 @@ def own_part(n:int, share:tuple) -> Tensor: # (k, of how many) -> rows
     "The part of n rows that is this process's."
     return torch.arange(n).tensor_split(share[1])[share[0]]
 
-def ask_images(values, # function: `Batch`, rows (b,) -> tensors with b rows
+def ask_in_batches(values, # function: `Batch`, rows (b,) -> tensors with b rows
                shapes, # of a row of each
                model:CryoSphere, data:PreparedImages,
                rows:Tensor, # (n,) images to ask
@@ -126,14 +126,14 @@ def ask_poses(model:CryoSphere, data:PreparedImages,
               rows:Tensor, # (n,) images to ask
               detail:Detail=FULL, sampler=None, # as in `CryoSphere.predict`
               z:Tensor|None=None, # (N, L) latents of all images; as in `CryoSphere.latents_of` by default
-              **how, # as in `ask_images`
+              **how, # as in `ask_in_batches`
              ) -> tuple[Tensor, Tensor]: # (n, L+5) and (n, L+5, L+5)
     "`pose_parabola` of some images."
     def values(batch, i):
         now = model.latents_of(batch, sampler) if z is None else z[i].to(batch.images.device)
         return pose_parabola(model, batch, now, detail)
     m = model.n_latent + 5
-    return ask_images(values, [(m,), (m, m)], model, data, rows, **how)
+    return ask_in_batches(values, [(m,), (m, m)], model, data, rows, **how)
 
 @torch.no_grad()
 def correct_poses(model:CryoSphere,
@@ -302,13 +302,13 @@ def move_frame(model:CryoSphere, # its decoder is changed
 def pose_evidence(model:CryoSphere, data:PreparedImages,
                   z:Tensor, # (N, L) latents
                   pull:Tensor, curvature:Tensor, # of `of_poses`, with latents that stay
-                  **how, # as in `ask_images`
+                  **how, # as in `ask_in_batches`
                  ) -> float: # nats per image
     "How probable images are at their latents, with poses integrated over errors as wide as they say."
     def values(batch, i):
         post = ImagePosterior(model, batch)
         return post.gain(post.images(model.points_at(z[i].to(batch.images.device), post.G))),
-    gain, = ask_images(values, [()], model, data, torch.arange(len(data)), **how)
+    gain, = ask_in_batches(values, [()], model, data, torch.arange(len(data)), **how)
     c = data.correction
     at_file = gain.double() - (c*(pull - (curvature @ c[..., None])[..., 0]/2)).sum(1).double()
     return float(at_file.mean()) + pose_widths(pull, curvature)[1]
@@ -317,7 +317,7 @@ def pose_evidence(model:CryoSphere, data:PreparedImages,
 def hold_frame(model:CryoSphere, # trained; the last layer of its decoder is changed
                data:PreparedImages, # of `free_poses`; its corrections are changed, its features are not
                z:Tensor, # (N, L) latents of all images, as their posteriors say
-               **how, # as in `ask_images`
+               **how, # as in `ask_in_batches`
               ) -> bool: # was it better so?
     """Moves structures to where corrections of poses have mean zero at every conformation, if images are more probable
     there, and then every pose to its best place. A whole-body motion that does not go with the conformation is the
