@@ -110,11 +110,11 @@ def own_part(n:int, share:tuple) -> Tensor: # (k, of how many) -> rows
     return torch.arange(n).tensor_split(share[1])[share[0]]
 
 def ask_in_batches(values, # function: `Batch`, rows (b,) -> tensors with b rows
-               shapes, # of a row of each
-               model:CryoSphere, data:PreparedImages,
-               rows:Tensor, # (n,) images to ask
-               batch_size:int=128,
-               share:tuple=(0, 1), reduce=lambda x: x, # of several processes: this one's part, and their sum
+                   shapes, # of a row of each
+                   model:CryoSphere, data:PreparedImages,
+                   rows:Tensor, # (n,) images to ask
+                   batch_size:int=128,
+                   share:tuple=(0, 1), reduce=lambda x: x, # of several processes: this one's part, and their sum
               ) -> tuple: # of tensors with n rows, on the CPU
     "What some images say, each process asking its part of them."
     device, out = model.amplitudes.device, [torch.zeros(len(rows), *shape) for shape in shapes]
