@@ -115,7 +115,7 @@ def ask_in_batches(values, # function: `Batch`, rows (b,) -> tensors with b rows
                    rows:Tensor, # (n,) images to ask
                    batch_size:int=128,
                    share:tuple=(0, 1), reduce=lambda x: x, # of several processes: this one's part, and their sum
-              ) -> tuple: # of tensors with n rows, on the CPU
+                  ) -> tuple: # of tensors with n rows, on the CPU
     "What some images say, each process asking its part of them."
     device, out = model.amplitudes.device, [torch.zeros(len(rows), *shape) for shape in shapes]
     for i in own_part(len(rows), share).split(batch_size):
