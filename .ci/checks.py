@@ -175,10 +175,10 @@ def run_notebook(path):
 # ---------------------------------------------------------------- 5. files that are damaged
 
 def check_fuzz(copy):
-    "readers of damaged files: a hundred mutations for each, and every one is read or refused with an InputError"
+    "readers of damaged files: hundreds of mutations for each, and every one is read or refused with an InputError"
     script = root/"benchmarks/fuzz.py"
     if not script.exists(): raise Skipped("there is no benchmarks/fuzz.py")
-    return command(sys.executable, script, "--mutations", "100", "--seed", "0",
+    return command(sys.executable, script, "--mutations", "200", "--seed", "0",
                    timeout=fuzz_seconds).strip().rsplit("\n", 1)[-1]
 
 # ---------------------------------------------------------------- 6. what is rendered from them
