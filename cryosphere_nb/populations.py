@@ -107,7 +107,7 @@ class Population:
                 np.array([np.interp(q, self.edges, add(m)) for m in self.draws]).reshape(len(self.draws), len(q)))
 
     def wells(self, borders=None, # places that part the wells; found if None
-              least_kt:float=1., # barriers that are lower part nothing
+              least_kt:float=1., # barriers that are lower, or may be (low end of their interval), part nothing
               least_share:float=0.01, # nor do wells that hold less
              ) -> pd.DataFrame: # a row for each: start, end, peak, population, low, high
         "Share of the molecules in every well, with its interval."
@@ -123,6 +123,11 @@ class Population:
     def _borders(self, least_kt, least_share):
         log = np.log(np.maximum(self.density, 1e-300))
         peaks = find_peaks(np.concatenate([[-1e9], log, [-1e9]]), prominence=least_kt)[0] - 1
+        while len(peaks) > 1: # the least certain barrier goes first, with the lower of its peaks
+            sure = [np.nan_to_num(self.barrier(*self.grid[[a, b]])[1], nan=math.inf) for a, b in zip(peaks, peaks[1:])]
+            k = int(np.argmin(sure))
+            if sure[k] >= least_kt: break
+            peaks = np.delete(peaks, k + int(log[peaks[k + 1]] < log[peaks[k]]))
         while True:
             cuts = [self.grid[a + log[a:b].argmin()] for a, b in zip(peaks[:-1], peaks[1:])]
             share = np.diff(np.concatenate([[0.], self.below(np.array(cuts))[0], [1.]])) if cuts else np.ones(1)
