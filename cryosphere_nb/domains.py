@@ -120,11 +120,12 @@ class Merging:
         return self.between/self.within
 
     def steps(self, one:float=ONE, two:float=TWO) -> int: # joins to make
-        "Up to the widest gap of ratios that begins below `two` and ends above `one`."
+        "Up to the widest gap of ratios between `one` and `two`; what is beyond `two` does not make a gap wider."
         if not 0 <= one <= two:
             raise InputError("ratios one, two", (one, two), "two numbers, 0 <= one <= two")
         c = [0., *np.maximum.accumulate(self.ratio.numpy()).tolist(), two] # at the end, all is one body
-        gaps = {k: c[k + 1]/max(c[k], NOISE) for k in range(len(c) - 1) if c[k] <= two and c[k + 1] >= one}
+        apart = lambda k: c[k + 1] > one*(1 + 1e-6) or k == len(c) - 2 # what flaps has a ratio of just `one`
+        gaps = {k: min(c[k + 1], two)/max(c[k], NOISE) for k in range(len(c) - 1) if c[k] <= two and apart(k)}
         return max(gaps, key=lambda k: (gaps[k], k))
 
     def cut(self, n:int|None=None, # stop at this number of domains; None: where the gap is
