@@ -812,7 +812,8 @@ def on_main(engine:Engine, # knows the processes
 @dataclass(frozen=True)
 class ScheduleSettings(Settings):
     "How long, and in which steps, the model learns."
-    # passes over the images; if neither this nor max_minutes is given: 20, or more until there are 1000 steps
+    # passes over the images; if neither this nor max_minutes is given: 20, or more, until there are 1000 steps and
+    # 100 000 images were shown
     epochs:int|None = None
     max_minutes:float|None = None # training time of this call; whichever ends first
     # images per step; None: 128, or fewer down to 32 where an epoch would have fewer than 50 steps
