@@ -109,17 +109,18 @@ def same(folder, args):
 
 def starts(folder, args):
     "Time limits at random, from nothing to some dozen steps."
-    files, rng, steps = stack(folder/"data", 120), random.Random(args.seed), []
+    files, rng, steps = stack(folder/"data", 60), random.Random(args.seed), []
     for k in range(args.n):
         minutes, started = rng.uniform(0.001, 0.03), time.monotonic()
-        Job(folder, files, folder/"timed", 2, **SMALL | dict(max_minutes=minutes, batch_size=20, overwrite=True)).well(300)
+        settings = SMALL | dict(max_minutes=minutes, batch_size=20, overwrite=True)
+        Job(folder, files, folder/"timed", 2, **settings).well(300)
         steps.append(Run.load(folder/"timed").state.step)
         print(k, f"{minutes*60:.2f} s: {steps[-1]} steps, {time.monotonic() - started:.0f} s in all", flush=True)
     yield dict(starts=args.n, ended_well=len(steps), steps=[min(steps), max(steps)])
 
 def kills(folder, args):
     "One of two is killed at a random moment; then one, or two, go on."
-    files, rng = stack(folder/"data", 120), random.Random(args.seed)
+    files, rng = stack(folder/"data", 60), random.Random(args.seed)
     settings = SMALL | dict(epochs=args.epochs, batch_size=20, checkpoint_seconds=0.2)
     started = time.monotonic()
     Job(folder, files, folder/"whole", 2, **settings).well()
@@ -166,7 +167,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("same", "starts", "kills", "speed"))
     parser.add_argument("--n", type=int, default=None, help="starts, kills, or rounds (default: 50, 20, 3)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=10, help="of a run that is killed")
+    parser.add_argument("--epochs", type=int, default=4, help="of a run that is killed")
     parser.add_argument("--images", type=int, default=2000, help="of `speed`")
     args = parser.parse_args()
     args.n = args.n or dict(starts=50, kills=20, speed=3).get(args.what)

@@ -1008,8 +1008,7 @@ def refuse_several(command:str):
     "Several processes share the work of `fit`; each would do all of any other command, into the same files."
     from cryosphere_nb.core import InputError
     if command != "fit" and (found := in_processes()[1]) > 1:
-        raise InputError(f"cryosphere-nb {command}", f"{found} processes (WORLD_SIZE)", "one",
-                         "Only fit shares its work among several.")
+        raise InputError("WORLD_SIZE", f"{found} processes", "one", "Only fit shares its work among several.")
 
 @contextmanager
 def one_line_warnings(command:str): # whose options they may name
