@@ -191,7 +191,8 @@ def all_features(model:CryoSphere,
         for i in own:
             out[i] = look(data.batch(i).to(device)).cpu()
             bar.update(len(i))
-    for some in out.split(ROWS_AT_ONCE): some.copy_(reduce(some.to(device)))
+    if share[1] > 1:
+        for some in out.split(ROWS_AT_ONCE): some.copy_(reduce(some.to(device)))
     refuse_infinite(data, torch.arange(len(data)), out.isfinite().all(1), "a score")
     return out
 
