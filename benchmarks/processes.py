@@ -9,10 +9,12 @@ much faster.
 Small stacks on the CPU, each process with one thread. Processes are forks of this one, which has imported everything
 already, and know each other by the environment, as `torchrun` or a job script would tell them; nobody ends the others
 where one dies. Rows go to results/processes.json as they are measured."""
-import argparse, json, multiprocessing, os, random, shutil, socket, statistics, tempfile, time, warnings
+import argparse, json, multiprocessing, os, random, shutil, socket, statistics, tempfile, threading, time
+import warnings
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 import cryosphere_nb.train as train
 from cryosphere_nb.core import generator, read_json, write_json
@@ -49,6 +51,7 @@ def member(rank, n, port, files, out, log, settings): # one of n processes
     if n > 1: os.environ |= dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(n), MASTER_ADDR="127.0.0.1",
                                  MASTER_PORT=str(port))
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock()) # forks share that of their parent, and one may be killed while it holds it
     warnings.simplefilter("ignore")
     seconds = {}
     for name in PARTS: setattr(train, name, timed(name, seconds))
