@@ -13,13 +13,13 @@ __all__ = ['KINDS', 'CONTENTS', 'PLAN_SKIP', 'COORDINATES', 'DEMO_SKIP', 'COMMAN
            'free_files', 'explore_command', 'measure_command', 'uncertainty_command', 'debias_command', 'dock_command',
            'read_numbers', 'validation_settings', 'sweep_command', 'halves_command', 'named_region', 'missed_command',
            'two_body_stack', 'simulate_command', 'demo_marks', 'marks_text', 'marks_answer', 'demo', 'demo_command',
-           'Steady', 'steady_streams', 'one_line_warnings', 'UsageError', 'Once', 'Parser', 'HelpAll', 'actions',
-           'make_parser', 'option_names', 'parse_line', 'output_options', 'run_options', 'walk_options',
-           'settings_options', 'plan_options', 'structures_options', 'export_options', 'explore_options', 'umap_option',
-           'measure_options', 'uncertainty_options', 'debias_options', 'voxels_option', 'dock_options',
-           'validation_options', 'sweep_options', 'halves_options', 'missed_options', 'input_options',
-           'particles_options', 'check_options', 'fit_options', 'analyze_options', 'simulate_options', 'demo_options',
-           'exit_code', 'run_command', 'main']
+           'Steady', 'steady_streams', 'in_processes', 'refuse_several', 'one_line_warnings', 'UsageError', 'Once',
+           'Parser', 'HelpAll', 'actions', 'make_parser', 'option_names', 'parse_line', 'output_options', 'run_options',
+           'walk_options', 'settings_options', 'plan_options', 'structures_options', 'export_options',
+           'explore_options', 'umap_option', 'measure_options', 'uncertainty_options', 'debias_options',
+           'voxels_option', 'dock_options', 'validation_options', 'sweep_options', 'halves_options', 'missed_options',
+           'input_options', 'particles_options', 'check_options', 'fit_options', 'analyze_options', 'simulate_options',
+           'demo_options', 'exit_code', 'run_command', 'main']
 
 # %% ../nbs/60_cli.ipynb #39fd8b52
 import argparse, ast, dataclasses, errno, io, itertools, json, math, os, re, sys, time
@@ -999,6 +999,17 @@ def steady_streams():
     try: yield
     finally: sys.stdout, sys.stderr = before
 
+def in_processes() -> tuple: # number of this process, and of how many
+    "What `torchrun`, `accelerate launch` or a job script says."
+    number = lambda name, otherwise: int(v) if (v := os.environ.get(name, "")).isdecimal() else otherwise
+    return number("RANK", 0), number("WORLD_SIZE", 1)
+
+def refuse_several(command:str):
+    "Several processes share the work of `fit`; each would do all of any other command, into the same files."
+    from cryosphere_nb.core import InputError
+    if command != "fit" and (found := in_processes()[1]) > 1:
+        raise InputError("WORLD_SIZE", f"{found} processes", "one", "Only fit shares its work among several.")
+
 @contextmanager
 def one_line_warnings(command:str): # whose options they may name
     "Warnings as one line on stderr, without file and line of the source; yields the list of them."
@@ -1006,7 +1017,7 @@ def one_line_warnings(command:str): # whose options they may name
     def say(message, *_, **__):
         from cryosphere_nb.core import printable
         said.append(as_options(printable(message, 2000), command))
-        print(f"warning: {said[-1]}", file=sys.stderr, flush=True)
+        if not in_processes()[0]: print(f"warning: {said[-1]}", file=sys.stderr, flush=True)
     with warnings.catch_warnings():
         warnings.showwarning = say
         yield said
@@ -1380,6 +1391,7 @@ def run_command(argv, # list of arguments
     "Do what a command line says, whatever happens."
     try:
         args = parse_line(argv)
+        refuse_several(args.command)
         with redirect_stdout(sys.stderr) if as_json else nullcontext(): return actions()[args.command][0](args)
     except UsageError as e:
         print(e.usage, end="", file=sys.stderr)
@@ -1400,8 +1412,10 @@ def main(argv=None) -> int: # exit code; argv: list of arguments, or None for th
             except OSError: os.open(os.devnull, os.O_RDWR)
     command, as_json = argv[0] if argv and argv[0] in COMMANDS else "", "--json" in argv
     with steady_streams(), one_line_warnings(command) as said:
-        answer = run_command(argv, as_json)
-        if answer: show(answer, command, as_json, "--quiet" in argv, said)
+        answer, rank = run_command(argv, as_json), in_processes()[0]
+        if answer and rank == 0: show(answer, command, as_json, "--quiet" in argv, said)
+        # of several processes one answers; an error may be another's alone
+        elif answer and answer.code not in (0, 130): show(dataclasses.replace(answer, data={}, text=""), command)
     return answer.code if answer else 0
 
 # %% ../nbs/60_cli.ipynb #8547df7f

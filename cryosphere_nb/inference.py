@@ -15,12 +15,12 @@ from torch import Tensor
 from .building import with_picture
 from .core import fft2c, generator, mean_free
 from .decoder import Decoder, joint_gaps
-from .learner import Engine, progress_bar
+from .learner import Engine, in_order, own_batches, own_share, progress_bar
 from .losses import correlation_loss
 from .model import CryoSphere
 from .preparation import PreparedImages
-from .posterior import (TRUSTED, Conformations, Posterior, draw_candidates, infer_posterior, infer_shared,
-                                     mean_structures)
+from .posterior import (CHECKS, EFFECTIVE, TRUSTED, Conformations, Posterior, draw_candidates,
+                                     infer_posterior, infer_shared, mean_structures)
 from .settings import FitConfig
 from .structure import Structure
 
@@ -66,42 +66,54 @@ def infer(model:CryoSphere, # trained
           share:tuple=(0, 1), # (k, n): only the k-th of n parts of the images; the others stay NaN
           tell=None, # function(minutes), called once, when it can be said how long it takes
           shared="many", # what images are compared with; None: nothing; "many": made if there are many images
+          gather=None, # of several processes: what all of them make, in order; None for one
           # mean (N, L), covariance (N, L, L), correlation with the prediction (N,),
           # correction of the pose (N, 5),
           # mean structures (N, R, 3) if asked for; NaN for skipped images
          ) -> tuple[Tensor, ...]:
     "Posterior of every image: the encoder's, or found by search, climb and weighing from there."
-    ask, seed = config.posterior, config.schedule.seed
-    own, started = torch.arange(len(data)).tensor_split(share[1])[share[0]], []
-    device, L, gen = (model.amplitudes.device, model.n_latent,
-                      generator(seed if share[0] == 0 else seed ^ share[0]))
+    ask, gen, device, L = config.posterior, generator(config.schedule.seed), model.amplitudes.device, model.n_latent
+    batches = torch.arange(len(data)).split(min(128, config.schedule.batch_size))
+    own, started, G = own_share(len(batches), share), [], model.segmentation()
     out = tuple(torch.full(shape, math.nan) for shape in (
         (n_images, L), (n_images, L, L), (n_images,), (n_images, 5),
         (n_images, len(model.decoder.beads), 3))[:4 + structures])
-    G = model.segmentation()
     if ask.refine:
         candidates = draw_candidates(ask.refine, L, gen).to(device)
         if shared == "many":
             shared = shared_conformations(model, data, ask.refine, gen) if len(data) >= MANY else None
         local = dict(samples=ask.refine_samples, steps=ask.refine_steps, structures=structures)
-    with progress_bar(len(own), "posterior", progress=progress) as bar:
-        for i in own.split(min(128, config.schedule.batch_size)):
+    def look(i, **how):
+        batch, rows = data.batch(i).to(device), data.rows[i]
+        mean, std = model.encoder(batch)
+        if not ask.refine:
+            post = encoder_posterior(model, mean, std, G, ask.refine_samples if structures else 0, gen)
+        elif shared: post = infer_shared(shared, batch, mean, gen, **local, **how)
+        else: post = infer_posterior(model, batch, mean, candidates, gen, **local)
+        images = model.render(model.points_at(post.mean, G), batch)
+        match, correction = -correlation_loss(fft2c(batch.images), images, batch.D), post.correction
+        if correction is None: correction = batch.correction # the encoder's answer moves no pose
+        if correction is None: correction = post.mean.new_zeros(len(i), 5)
+        for values, new in zip(out, (post.mean, post.cov, match, correction, post.beads)):
+            values[rows] = new.cpu()
+        return post
+    samples = max(ask.refine_samples, CHECKS) if ask.refine else ask.refine_samples*structures
+    skip = lambda n: torch.randn(n, samples, L, generator=gen) # what other processes draw for n images
+    at_once, few = bool(ask.refine and shared and gather), []
+    for i in batches[:0 if at_once else own.start]: skip(len(i))
+    n_own = sum(len(batches[k]) for k in own)
+    with progress_bar(n_own, "posterior", progress=progress) as bar:
+        for i in batches[own.start:own.stop]:
             started.append(time.monotonic())
             if tell and len(started) == 3: # the first batch is slow
-                tell((started[2] - started[1])*(len(own)/len(i) - 2)/60)
-            batch, rows = data.batch(i).to(device), data.rows[i]
-            mean, std = model.encoder(batch)
-            if not ask.refine:
-                post = encoder_posterior(model, mean, std, G, ask.refine_samples if structures else 0, gen)
-            elif shared: post = infer_shared(shared, batch, mean, gen, **local)
-            else: post = infer_posterior(model, batch, mean, candidates, gen, **local)
-            images = model.render(model.points_at(post.mean, G), batch)
-            match, correction = -correlation_loss(fft2c(batch.images), images, batch.D), post.correction
-            if correction is None: correction = batch.correction # the encoder's answer moves no pose
-            if correction is None: correction = post.mean.new_zeros(len(i), 5)
-            for values, new in zip(out, (post.mean, post.cov, match, correction, post.beads)):
-                values[rows] = new.cpu()
+                tell((started[2] - started[1])*(n_own/len(i) - 2)/60)
+            post = look(i, **dict(closer=False) if at_once else {})
+            if at_once: few.append(i[(post.ess < EFFECTIVE).cpu()])
             bar.update(len(i))
+    if at_once: # the numbers that an image gets depend on how many before it deserve a closer look
+        for k, n in enumerate(gather([len(i) for i in few])):
+            if k in own and n: look(few[k - own.start], closer=True)
+            else: skip(n)
     return out
 
 def gaussian_kl(mean:Tensor, cov:Tensor) -> Tensor: # (N, L), (N, L, L) -> (N,) nats
@@ -113,10 +125,12 @@ def infer_together(net:CryoSphere, data:PreparedImages, n_images:int, config:Fit
                    progress:bool=False, tell=None) -> tuple[Tensor, ...]: # as `infer`
     "`infer`, each process a part of the images."
     a = engine.accelerator
-    found = infer(net, data, n_images, config, progress, share=(a.process_index, a.num_processes), tell=tell)
-    if a.num_processes == 1: return found
+    if a.num_processes == 1: return infer(net, data, n_images, config, progress, tell=tell)
+    share = a.process_index, a.num_processes
+    found = infer(net, data, n_images, config, progress, share=share, tell=tell, gather=lambda x: in_order(engine, x))
+    own = torch.cat([torch.arange(0), *own_batches(len(data), min(128, config.schedule.batch_size), share)])
     looked, own = (torch.zeros(n_images, dtype=torch.bool).index_fill(0, rows, True)
-                   for rows in (data.rows, data.rows.tensor_split(a.num_processes)[a.process_index]))
+                   for rows in (data.rows, data.rows[own]))
     shape = lambda mask, v: mask.reshape(-1, *[1]*(v.ndim - 1))
     together = lambda v: a.reduce(torch.where(shape(own, v), v, 0.).to(a.device), "sum").cpu()
     return tuple(torch.where(shape(looked, v), together(v), math.nan) for v in found)

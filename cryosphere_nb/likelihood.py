@@ -127,13 +127,14 @@ class NoiseModel(nn.Module):
         return -self.gain(F_observed, F_predicted) - self.empty(F_observed)
 
     @torch.no_grad()
-    def estimate(self, pairs): # iterable of (F_observed, F_predicted), each (B, D, D//2+1)
+    def estimate(self, pairs, # iterable of (F_observed, F_predicted), each (B, D, D//2+1)
+                 gather=list): # of several processes: what all of them make, in order
         "Set transfer and variance from images and their predictions (least squares per shell)."
-        sums = sum(
+        sums = sum(gather(
             torch.stack([shell_sums(v, self.D).sum(0)
                          for v in (y.real*p.real + y.imag*p.imag, p.abs().square(), y.abs().square())]
                         + [len(y)*shell_sums(torch.ones_like(y.real[0]), self.D)])
-            for y, p in pairs)
+            for y, p in pairs))
         cross, square, power, count = sums.double().clone()
         common = (cross[1:].sum()/square[1:].sum().clamp(min=1e-30)).clamp(min=0)
         noise = power/count

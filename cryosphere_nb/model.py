@@ -306,12 +306,14 @@ class CryoSphere(nn.Module):
 
     @torch.no_grad()
     def estimate_noise(self, batches, # iterable of `Batch`
-                       sampler=None): # as in `latents_of`
+                       sampler=None, # as in `latents_of`
+                       gather=list): # as in `NoiseModel.estimate`
         """Set the noise model from some images and their predictions, at the latents that they have now; images that
         count less than half are left out."""
         at = lambda b: self.points_at(self.latents_of(b, sampler), self.segmentation())
         counted = (b if b.weight is None else b[b.weight > 0.5] for b in batches)
-        self.noise.estimate((mean_free(fft2c(b.images)), self.render(at(b), b)) for b in counted if len(b))
+        pairs = ((mean_free(fft2c(b.images)), self.render(at(b), b)) for b in counted if len(b))
+        self.noise.estimate(pairs, gather)
 
     @torch.no_grad()
     def decode(self, z:Tensor, # (B, L)

@@ -21,7 +21,7 @@ from torch import Tensor
 from .core import InputError, config_from_dict, generator, mean_free
 from .geometry import random_rotations
 from .image import pose_points, project_half_plane
-from .learner import Callback, on_the_clock
+from .learner import Callback, on_the_clock, own_batches
 from .likelihood import MissingPart, shell_index, shell_sums
 from .model import CryoSphere
 from .plotting import finish_figure
@@ -155,7 +155,7 @@ def ask_occupancy(model:CryoSphere,
     mean, power = all_views(model, pixel_size := float(data.pixel_size.median()))
     view, candidates = search_model(model, pixel_size), None
     if n_candidates: candidates = draw_candidates(n_candidates, model.n_latent, generator(0)).to(device)
-    for i in torch.arange(len(data)).tensor_split(share[1])[share[0]].split(batch_size):
+    for i in own_batches(len(data), batch_size, share):
         batch = replace(data.batch(i).to(device), occupancy=None)
         post = rough = ImagePosterior(model, batch)
         if candidates is not None and view is not model: rough = ImagePosterior(view, view.crop(batch))

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['WORTH_NATS', 'WORTH_PIXELS', 'ENOUGH_IMAGES', 'FARTHEST', 'SHAPES', 'DEGREES', 'ROUNDS_AT', 'STIFF', 'WORSE',
            'FEW_POSES', 'corrected_poses', 'pose_parabola', 'of_poses', 'five', 'best_corrections', 'pose_widths',
-           'displacement_a', 'own_part', 'ask_in_batches', 'ask_poses', 'correct_poses', 'move_poses', 'poses_after',
-           'shapes', 'polynomials', 'common_motion', 'product', 'move_decoder', 'frame_layer', 'frame_of', 'set_frame',
+           'displacement_a', 'ask_in_batches', 'ask_poses', 'correct_poses', 'move_poses', 'poses_after', 'shapes',
+           'polynomials', 'common_motion', 'product', 'move_decoder', 'frame_layer', 'frame_of', 'set_frame',
            'move_frame', 'pose_evidence', 'hold_frame', 'forget_motion', 'RefinePoses', 'pose_table', 'pose_words',
            'plot_poses']
 
@@ -24,7 +24,7 @@ from .building import all_features
 from .core import InputError, figure_text
 from .decoder import CopiedMotion, Decoder, MotionNet
 from .geometry import superpose
-from .learner import Callback, on_the_clock
+from .learner import Callback, on_the_clock, own_batches
 from .losses import Schedule
 from .model import FULL, CryoSphere, Detail
 from .plotting import finish_figure, short_name
@@ -107,10 +107,6 @@ def displacement_a(beads:Tensor, # (R, 3) about the centre of the box, Å
     "How far such errors move the molecule in the image, along x or y."
     return math.hypot(float(widths[0]*beads.square().sum(1).mean().sqrt()*(2/3)**0.5), float(widths[1]))
 
-def own_part(n:int, share:tuple) -> Tensor: # (k, of how many) -> rows
-    "The part of n rows that is this process's."
-    return torch.arange(n).tensor_split(share[1])[share[0]]
-
 def ask_in_batches(values, # function: `Batch`, rows (b,) -> tensors with b rows
                    shapes, # of a row of each
                    model:CryoSphere, data:PreparedImages,
@@ -120,7 +116,7 @@ def ask_in_batches(values, # function: `Batch`, rows (b,) -> tensors with b rows
                   ) -> tuple: # of tensors with n rows, on the CPU
     "What some images say, each process asking its part of them."
     device, out = model.amplitudes.device, [torch.zeros(len(rows), *shape) for shape in shapes]
-    for i in own_part(len(rows), share).split(batch_size):
+    for i in own_batches(len(rows), batch_size, share):
         for own, new in zip(out, values(data.batch(rows[i]).to(device), rows[i])): own[i] = new.cpu()
     return tuple(reduce(v.to(device)).cpu() for v in out)
 
@@ -142,12 +138,14 @@ def correct_poses(model:CryoSphere,
                   data:PreparedImages, # of `free_poses`; its corrections and features are brought up to date
                   std:Tensor|None=None, # (5,) prior standard deviations; None: those that the images say
                   progress:bool=False,
-                  batch_size:int=128, **how): # detail and so on, of `ask_poses`
+                  batch_size:int=128, share:tuple=(0, 1), reduce=lambda x: x, # as in `ask_in_batches`
+                  **how): # detail and so on, of `ask_poses`
     "One round over all images."
-    asked = ask_poses(model, data, torch.arange(len(data)), batch_size=batch_size, **how)
+    together = dict(share=share, reduce=reduce)
+    asked = ask_poses(model, data, torch.arange(len(data)), batch_size=batch_size, **together, **how)
     move_poses(data, *of_poses(*asked), std)
     # in batches of the same size as after a restart, for the last bits depend on it
-    if data.features is not None: data.features.copy_(all_features(model, data, batch_size, progress))
+    if data.features is not None: data.features.copy_(all_features(model, data, batch_size, progress, **together))
 
 def move_poses(data:PreparedImages, # its corrections are changed
                pull:Tensor, curvature:Tensor, # of `of_poses`
@@ -371,7 +369,8 @@ class RefinePoses(Callback):
         if learner.kept_poses is not None: # of a checkpoint
             for own, kept in zip((self.data.correction, self.data.pose_std), learner.kept_poses): own.copy_(kept)
             if self.data.features is not None and self.data.pose_std.any():
-                self.data.features.copy_(all_features(learner.model, self.data, self.batch_size))
+                self.data.features.copy_(all_features(learner.model, self.data, self.batch_size,
+                                                      share=(learner.rank, learner.world), reduce=learner.reduce))
         learner.kept_poses = self.data.correction, self.data.pose_std
 
     def before_batch(self, learner): # after `Weights`

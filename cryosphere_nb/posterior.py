@@ -718,6 +718,7 @@ def infer_shared(shared:Conformations,
                  samples:int=16, steps:int=3, # of images that conformations are too few for, as for `infer_posterior`
                  structures:bool=False, # mean structures, too?
                  draws:bool=False, # a draw from every posterior, too?
+                 closer:bool|None=None, # look at all images one by one, or at none; None: where conformations are few
                 ) -> Posterior:
     "Mean and covariance of the latents of a batch, by conformations; where these are too few, from the best of them."
     seen = LinearPosterior(shared.volumes, batch, start)
@@ -726,7 +727,7 @@ def infer_shared(shared:Conformations,
     found = weigh(z.expand(len(batch), -1, -1), joint, shared.log_density.expand_as(joint), average,
                   gen if draws else None)
     found = post.with_correction(found)
-    few = (found.ess < EFFECTIVE).nonzero().flatten()
+    few = (found.ess < {None: EFFECTIVE, True: math.inf, False: 0.}[closer]).nonzero().flatten()
     if len(few):
         best, exact = z[joint[few].argmax(1)], ImagePosterior(post.model, batch[few], post.G).free_poses(start[few])
         found.put(few, climb_and_weigh(exact, seen[few], best, joint[few], z, gen, samples, steps, 1.2, structures,
