@@ -62,13 +62,13 @@ def tried(work, device): # function without arguments
     return dict(seconds=now(device) - started), result
 
 class Waits(Callback):
-    "Where a training step waits for the GPU: counted over some steps, the first of which is left out."
+    "Where a training step waits for the GPU: counted over some steps after which no numbers are read."
     order = 1000
-    def __init__(self, steps=5): self.steps, self.seen = steps, 0
+    def __init__(self, first=9, steps=5): self.first, self.steps, self.seen = first, steps, 0 # losses: after 8 and 16
     def before_batch(self, learner):
         self.seen += 1
-        if self.seen == 2: torch.cuda.set_sync_debug_mode("warn")
-        if self.seen == 2 + self.steps: torch.cuda.set_sync_debug_mode("default")
+        if self.seen == self.first: torch.cuda.set_sync_debug_mode("warn")
+        if self.seen == self.first + self.steps: torch.cuda.set_sync_debug_mode("default")
     def after_fit(self, learner): torch.cuda.set_sync_debug_mode("default")
 
 def count_waits(stack, folder) -> dict: # place -> number in each step
@@ -76,7 +76,7 @@ def count_waits(stack, folder) -> dict: # place -> number in each step
     waits = Waits()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(stack.particles, stack.nominal, folder, progress=False, epochs=1, batch_size=32, n_segments=5, refine=0,
+        fit(stack.particles, stack.nominal, folder, progress=False, epochs=1, batch_size=16, n_segments=5, refine=0,
             held_out=0., border_rounds=0, callbacks=[waits])
     places = Counter(f"{Path(w.filename).name}:{w.lineno}" for w in caught if "synchroniz" in str(w.message))
     return {place: n/waits.steps for place, n in places.most_common()}

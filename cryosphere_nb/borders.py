@@ -107,10 +107,11 @@ def border_gains(model:CryoSphere,
         now, by_next, by_last = (deform(points, own(labels)[owner], *decoder.motion(z), pivots, 1)
                                  for labels in (here, after, before))
         whole = detail.coarse.D if detail.coarse else batch.D
-        small = batch.cropped(min(whole, coarse_box(batch.D, batch.D*float(batch.pixel_size.median())/finest_a)))
+        small = batch.cropped(min(whole, coarse_box(batch.D, batch.D*float(batch.sizes.median())/finest_a)))
         noise = model.noise.cropped(small.D).up_to(detail.cutoff)
         observed, draw = mean_free(fft2c(small.images)), lambda x, a: mean_free(
-            render(x, a, small.R, small.ctf, small.D, small.pixel_size, model.sigma))
+            render(x, a, small.R, small.ctf, small.D, small.pixel_size, model.sigma,
+                   fine=small.oversampling(model.sigma)))
         image = draw(now, model.amplitudes)
         base = noise.gain(observed, image)
         # residues that a border passes on its way forward go to the stretch before it

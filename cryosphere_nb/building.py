@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np, torch
 from torch import Tensor
 
-from .core import InputError, fft2c, frequency_radius, half_plane_weights, mean_free
+from .core import InputError, fft2c, frequency_radius, half_plane_weights, mean_free, progress_bar
 from .decoder import Decoder, ResidueDecoder, copy_motion
 from .encoders import EncoderInputs, make_encoder
-from .learner import Subset, load_model, own_batches, progress_bar
+from .learner import Subset, load_model, own_batches
 from .likelihood import NoiseModel, mask_share
 from .losses import elastic_pairs
 from .model import CryoSphere

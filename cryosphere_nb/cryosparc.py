@@ -12,10 +12,10 @@ import io, os, re, warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np, pandas as pd, roma, torch
+import numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from .core import InputError, opened, printable, write_atomic
+from .core import InputError, opened, printable, roma, write_atomic
 from .image import CTFParameters, electron_wavelength
 from .optics import Aberrations, even_from_lengths, odd_from_lengths
 from .particles import (Particles, check_magnification, check_quantity, check_shifts, checked_ctf,

@@ -17,10 +17,9 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib.figure import Figure
 from sklearn.cluster import KMeans
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .analysis import Traversal, traverse
-from .core import InputError, column_counts, fft2c, generator, mean_free, pixel_axis
+from .core import InputError, column_counts, fft2c, generator, mean_free, pixel_axis, progress_bar
 from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
@@ -203,7 +202,7 @@ def solve_volumes(data:PreparedImages, # images, poses, CTF
     "Least-squares volumes for coefficients."
     D, a, K = data.D, float(data.pixel_size.median()), c.shape[1]
     sums = BasisSums(D, a, K, 2, padding, device)
-    with tqdm(total=len(data), disable=not progress, desc="volumes", unit="image") as bar:
+    with progress_bar(len(data), "volumes", progress=progress) as bar:
         for size in data.pixel_size.unique().tolist():
             for i in (data.pixel_size == size).nonzero()[:, 0].split(max(1, 2**21//(D*D*(K + 4)**2//4))):
                 batch = data.batch(i)

@@ -31,6 +31,7 @@ class MotionNet(nn.Module):
         layers = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.LeakyReLU(0.1))]
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 7*n_segments))
         self.n_segments, self.shift_unit = n_segments, shift_unit
+        self.register_buffer("identity", torch.tensor([1., 0, 0, 0]), persistent=False) # quaternion
         with torch.no_grad():
             self.net[-1].weight *= start
             self.net[-1].bias.zero_()
@@ -38,8 +39,7 @@ class MotionNet(nn.Module):
     def forward(self, z:Tensor) -> tuple[Tensor, Tensor]: # rotvec (B, M, 3) in rad, shift (B, M, 3) in Å
         "Motions of all segments at latents `z` (B, L)."
         out = self.net(z).unflatten(-1, (self.n_segments, 7))
-        identity = torch.tensor([1., 0, 0, 0], device=z.device, dtype=z.dtype)
-        return quaternion_to_rotvec(out[..., :4] + identity), self.shift_unit*out[..., 4:]
+        return quaternion_to_rotvec(out[..., :4] + self.identity.to(z.dtype)), self.shift_unit*out[..., 4:]
 
 # %% ../nbs/13_decoder.ipynb #c830d337
 def segment_pivots(points:Tensor, # (R, 3) beads of the nominal structure, Å
@@ -63,19 +63,22 @@ def deform(points:Tensor, # (A, 3) atoms or beads of the nominal structure, Å
     rotvec, shift, pivots = map(components, (rotvec, shift, pivots if pivots.ndim == 3 else pivots[None]))
     p = components(points[None])
     for k, (g, m) in enumerate(zip(weight.unbind(-1), segment.unbind(-1))):
-        rows = slice(None) if k == 0 else beyond(g)
+        there = None if k == 0 else beyond(g)
+        # few points turn twice. To ask a GPU which ones takes longer than to turn all of them
+        some = k > 0 and p.device.type == "cpu"
+        rows = there.nonzero().flatten() if some else slice(None)
         g, m = g[..., rows], m[..., rows]
         pivot = take_segment(pivots, m)
         moved = turn(p[..., rows] - pivot, mixed(rotvec, kept(G, g[..., None], m[..., None]))) + pivot
-        p = moved if k == 0 else p.index_copy(-1, rows, moved)
+        p = moved if k == 0 else p.index_copy(-1, rows, moved) if some else torch.where(there, moved, p)
     return (p + mixed(shift, kept(G, weight, segment))).movedim(0, -1).contiguous()
 
 LEAST = 1e-5 # weights up to this do not turn a point once it has another
 
 def beyond(weight:Tensor, # (A,) or (B, A)
-          ) -> Tensor: # point indices
-    "Points that have a weight above `LEAST`, in any image."
-    return (weight.detach() > LEAST).reshape(-1, weight.shape[-1]).any(0).nonzero().flatten()
+          ) -> Tensor: # (A,) bool
+    "Has a point a weight above `LEAST`, in any image?"
+    return (weight.detach() > LEAST).reshape(-1, weight.shape[-1]).any(0)
 
 def kept(G:Tensor, # (..., M)
          weight:Tensor, segment:Tensor, # (..., k), as of `top_segments`, or a part of them

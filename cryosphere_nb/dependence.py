@@ -7,18 +7,16 @@ __all__ = ['FEW_IMAGES', 'MOST_IMAGES', 'DEGREE', 'ALARM', 'MUCH', 'imaging_fact
            'dependence_words', 'plot_dependence']
 
 # %% ../nbs/29_dependence.ipynb #61e70f2e
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
-from matplotlib.figure import Figure
-from scipy.stats import rankdata
-from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+import numpy as np, pandas as pd, torch
 
-from .core import InputError
+from .core import InputError, Later, plt
 from .geometry import matrix_to_euler
 from .plotting import finish_figure
+
+# %% ../nbs/29_dependence.ipynb #cef3775e
+stats, linear_model, metrics, model_selection, pipeline, preprocessing = (Later(m) for m in (
+    "scipy.stats", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline",
+    "sklearn.preprocessing"))
 
 # %% ../nbs/29_dependence.ipynb #d6df154d
 def imaging_facts(R, # (N, 3, 3) poses
@@ -31,7 +29,7 @@ def imaging_facts(R, # (N, 3, 3) poses
              "in-plane angle": np.stack([np.cos(psi), np.sin(psi)], 1)}
     for name, v in values.items():
         v = np.asarray(v, float)
-        facts[name.replace("_", " ")] = (2*rankdata(v)/len(v) - 1 - 1/len(v))[:, None]
+        facts[name.replace("_", " ")] = (2*stats.rankdata(v)/len(v) - 1 - 1/len(v))[:, None]
     for name, x in facts.items():
         if x.ndim != 2 or len(x) != len(R) or not np.isfinite(x).all():
             raise InputError(f"imaging_facts, {name}", f"shape {x.shape}, finite: {bool(np.isfinite(x).all())}",
@@ -84,9 +82,12 @@ def _rows_to_ask(mean, image):
 
 def _predicted(x, wanted, seed): # (n, k), (n, m) -> (m,)
     "R² of every column, each fifth predicted from the others."
-    regression = make_pipeline(PolynomialFeatures(DEGREE, include_bias=False), StandardScaler(), Ridge(1.))
-    found = cross_val_predict(regression, x, wanted, cv=KFold(5, shuffle=True, random_state=seed))
-    return r2_score(wanted, found, multioutput="raw_values")
+    regression = pipeline.make_pipeline(
+        preprocessing.PolynomialFeatures(DEGREE, include_bias=False), preprocessing.StandardScaler(),
+        linear_model.Ridge(1.))
+    found = model_selection.cross_val_predict(regression, x, wanted,
+                                              cv=model_selection.KFold(5, shuffle=True, random_state=seed))
+    return metrics.r2_score(wanted, found, multioutput="raw_values")
 
 # %% ../nbs/29_dependence.ipynb #84fcf2f2
 ALARM = 0.01 # p-value
@@ -111,7 +112,7 @@ def _listed(words, last="and"): # one, two and three
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 def plot_dependence(table:pd.DataFrame, # of `latent_dependence`
-                   ) -> Figure:
+                   ): # -> figure
     "A bar for each latent and fact: what is predicted. The black line is what chance does; a red bar is more."
     facts, latents = list(dict.fromkeys(table.fact)), sorted(set(table.latent))
     fig, axes = plt.subplots(1, max(1, len(facts)), figsize=(0.6 + 1.9*max(1, len(facts)), 2.3), dpi=70,

@@ -12,11 +12,10 @@ __all__ = ['ONE', 'TWO', 'NOISE', 'FAR', 'LEAST_A', 'LEAST_RESIDUES', 'SLACK', '
 from dataclasses import dataclass
 from functools import cached_property
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, roma, torch
-from matplotlib.figure import Figure
+import numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from .core import InputError, generator
+from .core import InputError, generator, plt, roma
 from .geometry import apply_rigid, superpose
 from .metrics import hinge_positions
 from .structure import Structure
@@ -204,7 +203,7 @@ def merge_segments(source, # (N, R, 3) structures, Å; or a run
 
 def plot_merging(tree:Merging, # as from `merge_tree`
                  structure:Structure|None=None, # gives residue numbers and chains
-                ) -> Figure:
+                ): # -> figure
     "Domains at each step as bars along the chain, and the ratio of the next join."
     M, R = len(tree.between) + 1, len(tree.body)
     shown = min(M, 10)

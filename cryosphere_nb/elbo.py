@@ -10,7 +10,7 @@ __all__ = ['residual_log_likelihood', 'gaussian_log_likelihood', 'positive', 'po
 import torch
 from torch import Tensor
 
-from .core import InputError
+from .core import InputError, as_like
 
 # %% ../nbs/11_elbo.ipynb #08491a80
 def residual_log_likelihood(residual:Tensor, # (B,) squared distance between image and prediction, Σ (I* - I)²
@@ -18,7 +18,7 @@ def residual_log_likelihood(residual:Tensor, # (B,) squared distance between ima
                             noise_variance, # variance of the noise in one value; scalar or (B,)
                            ) -> Tensor: # (B,) nats
     "Log-likelihood under white Gaussian noise, from the squared distance."
-    variance = torch.as_tensor(noise_variance, dtype=residual.dtype, device=residual.device)
+    variance = as_like(noise_variance, residual)
     return -0.5*(residual/variance + n*torch.log(2*torch.pi*variance))
 
 def gaussian_log_likelihood(observed:Tensor, # (B, ...) images
@@ -49,7 +49,7 @@ def kl_normal(mean_q:Tensor, # (...)
               std_p, # (...) or a number, above 0
              ) -> Tensor: # (...) nats, elementwise
     "KL divergence between two normal distributions, element by element."
-    std_p = torch.as_tensor(std_p, dtype=std_q.dtype, device=std_q.device)
+    std_p = as_like(std_p, std_q)
     return torch.log(std_p/std_q) + 0.5*((std_q/std_p).square() + ((mean_q - mean_p)/std_p).square() - 1)
 
 def kl_standard_normal(mean:Tensor, # (B, L)

@@ -130,7 +130,8 @@ class TableEncoder(Encoder):
     def forward(self, batch:Batch) -> tuple[Tensor, Tensor]: # mean (B, L), std (B, L)
         "The rows of the images of the batch."
         i = batch.indices
-        if len(i) and int(i.max()) >= len(self.mean):
+        # a training step does not ask a GPU: its images are those the table was made for
+        if (i.device.type == "cpu" or not self.training) and len(i) and int(i.max()) >= len(self.mean):
             raise InputError("batch.indices", int(i.max()),
                              f"0 to {len(self.mean) - 1}: a table knows only the images it was trained on")
         return self.mean[i], positive(self.raw_std[i]) + 1e-4
@@ -159,9 +160,10 @@ def score_features(batch:Batch, # images
     x = beads.expand(len(batch), -1, -1).clone().requires_grad_()
     out = []
     with torch.enable_grad():
-        F = project_half_plane(pose_points(x, batch.R), amplitudes, sigma, batch.D, batch.pixel_size)*ctf
+        F = project_half_plane(pose_points(x, batch.R), amplitudes, sigma, batch.D, batch.pixel_size,
+                               fine=batch.oversampling(sigma))*ctf
         for a in resolutions:
-            low = noise.up_to(batch.D*float(batch.pixel_size.mean())/a)
+            low = noise.up_to(batch.D*float(batch.sizes.mean())/a)
             for value, share in zip(low.dots(observed, F), (1., 0.5)):
                 gradient, = torch.autograd.grad(share*value.sum(), x, retain_graph=True)
                 out += [block_forces(gradient, beads, blocks), share*value.detach()[:, None]]

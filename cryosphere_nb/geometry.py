@@ -7,8 +7,10 @@ __all__ = ['euler_to_matrix', 'matrix_to_euler', 'random_rotations', 'quaternion
            'superpose', 'apply_rigid', 'rmsd', 'rigid_modes', 'radius_a']
 
 # %% ../nbs/01_geometry.ipynb #6f1f83a7
-import roma, torch
+import torch
 from torch import Tensor
+
+from .core import roma
 
 # %% ../nbs/01_geometry.ipynb #a7223799
 def euler_to_matrix(angles:Tensor, # (..., 3) rot, tilt, psi, rad

@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass, fields, replace
 
 import torch
-from roma import rotvec_to_rotmat
 from torch import Tensor
 
-from .core import InputError, fft2c, fourier_crop, frequency_axes, ifft2c, pixel_axis, shift_phase
+from .core import (InputError, as_like, fft2c, fourier_crop, frequency_axes, ifft2c, pixel_axis, roma,
+                                shift_phase, to_device)
 from .optics import Aberrations, undistorted
 
 # %% ../nbs/10_image_formation.ipynb #b3003805
@@ -36,7 +36,7 @@ def per_image(value, # float or (B,)
               ndim:int, # number of axes of the result
              ) -> Tensor: # (B or 1, 1, ..., 1)
     "A per-image value, ready to broadcast against `(B, ...)` tensors."
-    return torch.as_tensor(value, device=like.device, dtype=like.dtype).reshape(-1, *[1]*(ndim - 1))
+    return as_like(value, like).reshape(-1, *[1]*(ndim - 1))
 
 def project_dense(points:Tensor, # (B, R, 3) posed beads, Å
                   amplitudes:Tensor, # (R,) electrons
@@ -154,6 +154,8 @@ def project_half_plane(points:Tensor, # (B, R, 3) posed beads, Å
                        D:int, # box, pixels
                        pixel_size=1., # Å per pixel, float or (B,)
                        method:str="auto", # "dense", "windowed" or "spline"; "auto" is "spline"
+                       # of `oversampling`, where it is known: pixel sizes that are on a device need not be asked
+                       fine:int|None=None,
                       ) -> Tensor: # (B, D, D//2+1) complex
     """`fft2c` of the projection.
 
@@ -162,7 +164,7 @@ def project_half_plane(points:Tensor, # (B, R, 3) posed beads, Å
     if method == "windowed": return fft2c(project_windowed(points, amplitudes, sigma, D, pixel_size))
     if method not in ("spline", "auto"):
         raise InputError("method", repr(method), "'dense', 'windowed', 'spline' or 'auto'")
-    u = oversampling(sigma, pixel_size)
+    u = fine or oversampling(sigma, pixel_size)
     spread = spread_points(points, amplitudes, u*D, per_image(pixel_size, points, 1)/u)
     return points_half_plane(spread, D)*gaussian_half_plane(sigma, D, pixel_size, points, spline=u)
 
@@ -226,7 +228,7 @@ class CTFParameters:
         new = object.__new__(type(self))
         for f in fields(self): object.__setattr__(new, f.name, fn(getattr(self, f.name)))
         return new
-    def to(self, device): return self._map(lambda v: v.to(device))
+    def to(self, device): return self._map(lambda v: to_device(v, device))
     def tensors(self) -> list[Tensor]:
         "Everything that a CTF depends on."
         return [getattr(self, f.name) for f in fields(CTFParameters)]
@@ -245,7 +247,7 @@ def aberration_phases(ctf:CTFParameters, # N particles
     "Phases of the optics group of each particle."
     if not ctf.aberrations or not ctf.aberrations.terms[odd]: return None
     a, groups, which = per_image(pixel_size, ctf.voltage, 3), ctf.aberrations, ctf.group
-    if len(groups) > len(ctf) or (a != a[0]).any(): groups, which = groups[which], slice(None)
+    if len(groups) > len(ctf) or a.device.type != "cpu" or (a != a[0]).any(): groups, which = groups[which], slice(None)
     else: a = a[:1]
     return groups.phases(odd, D, a)[which]
 
@@ -354,9 +356,10 @@ def render(points:Tensor, # (B, R, 3) or (R, 3) beads in the nominal frame, Å
            sigma:float=2., # bead width, Å
            shift:Tensor|None=None, # (B, 2) Å; None when the images are centred
            method:str="auto", # see `project_half_plane`
+           fine:int|None=None, # see `project_half_plane`
           ) -> Tensor: # (B, D, D//2+1) complex half planes
     "Noise-free images of `points` (paper, eq. 2), as half planes."
-    F = project_half_plane(pose_points(points, R), amplitudes, sigma, D, pixel_size, method)
+    F = project_half_plane(pose_points(points, R), amplitudes, sigma, D, pixel_size, method, fine)
     if shift is not None: F = F*shift_phase(shift/per_image(pixel_size, shift, 2), D)
     return F if ctf is None else F*ctf_half_plane(ctf, D, pixel_size)
 
@@ -392,10 +395,11 @@ def render_tangents(points:Tensor, # (B, R, 3) beads in the nominal frame, Å
                     sigma:float=2., # bead width, Å
                     shift:Tensor|None=None, # (B, 2) Å; None when the images are centred
                     chunk:int=16, # images at a time
+                    fine:int|None=None, # see `project_half_plane`
                    ) -> Tensor: # (B, L+1, D, D//2+1) complex half planes: image, then its derivative along each motion
     "`render` and its derivative along L motions of the beads; carries no gradient."
     B, L = velocity.shape[:2]
-    u = oversampling(sigma, pixel_size)
+    u = fine or oversampling(sigma, pixel_size)
     a = per_image(pixel_size, points, 1).expand(B)
     transfer = gaussian_half_plane(sigma, D, a, points, spline=u)
     if ctf is not None: transfer = transfer*ctf_half_plane(ctf, D, a)
@@ -403,10 +407,10 @@ def render_tangents(points:Tensor, # (B, R, 3) beads in the nominal frame, Å
     out = torch.empty(B, L + 1, D, D//2+1, device=points.device, dtype=points.dtype.to_complex())
     for start in range(0, B, chunk):
         i = slice(start, start + chunk)
-        fine = a[i]/u
-        flow = (velocity[i].flatten(1, 2) @ (R[i, :2]/fine[:, None, None]).mT).unflatten(1, (L, -1))
+        a_fine = a[i]/u
+        flow = (velocity[i].flatten(1, 2) @ (R[i, :2]/a_fine[:, None, None]).mT).unflatten(1, (L, -1))
         there = amplitudes if amplitudes.ndim == 1 else amplitudes[i]
-        spread = spread_tangents(pose_points(points[i], R[i]), flow, there, u*D, fine)
+        spread = spread_tangents(pose_points(points[i], R[i]), flow, there, u*D, a_fine)
         torch.mul(points_half_plane(spread, D), transfer[i, None], out=out[i])
     return out
 
@@ -425,30 +429,44 @@ class Batch:
     pose_std:Tensor|None=None # (B, 5) prior standard deviations of corrections; None: the poses are exact
     occupancy:Tensor|None=None # (B, R) share of each residue that is there, 0 to 1; None: all of the molecule is
     weight:Tensor|None=None # (B,) how much an image counts in training, 0 to 1; None: as much as any other
+    # (B,) `pixel_size` of a batch on a device, in the memory of the CPU, for decisions; None: it has to be asked
+    size_here:Tensor|None=None
 
     def __len__(self): return len(self.images)
     @property
     def D(self): return self.images.shape[-1]
     def _map(self, fn):
-        return Batch(**{f.name: v if (v := getattr(self, f.name)) is None else fn(v) for f in fields(self)})
+        return Batch(**{f.name: v if (v := getattr(self, f.name)) is None else fn(v)
+                        for f in fields(self) if f.name != "size_here"})
     def __getitem__(self, rows):
         "Some of the particles."
-        return self._map(lambda v: v[rows])
+        here = None if isinstance(rows, Tensor) and rows.device.type != "cpu" else self.size_here
+        return replace(self._map(lambda v: v[rows]), size_here=None if here is None else here[rows])
     def to(self, device):
         "Move every tensor to `device`."
-        return self._map(lambda v: v.to(device))
+        moved = self._map(lambda v: v.to(device) if isinstance(v, CTFParameters) else to_device(v, device))
+        if moved.pixel_size.device.type == "cpu": return moved
+        return replace(moved, size_here=self.pixel_size if self.pixel_size.device.type == "cpu" else self.size_here)
+    @property
+    def sizes(self) -> Tensor: # (B,) Å
+        "Pixel sizes to decide by, in the memory of the CPU if they are known there."
+        return self.pixel_size if self.size_here is None else self.size_here
+    def oversampling(self, sigma:float) -> int: # bead width, Å -> 1 or 2
+        "`oversampling` for these images."
+        return oversampling(sigma, self.sizes)
     def corrected(self,
                   by:Tensor, # (B, 5) turn about the model's axes, rad, and shift of the molecule in the image, Å
                  ):
         "The same images at poses that are turned, each centred on where its molecule is now said to be."
-        turned = self.R @ rotvec_to_rotmat(by[:, :3])
+        turned = self.R @ roma.rotvec_to_rotmat(by[:, :3])
         phase = shift_phase(-by[:, 3:]/self.pixel_size[:, None], self.D)
         before = by if self.correction is None else self.correction + by
         return replace(self, R=turned, images=ifft2c(fft2c(self.images)*phase, self.D), correction=before)
     def cropped(self, D:int): # smaller box, pixels
         "The same particles, Fourier-cropped."
         return self if D == self.D else replace(self, images=ifft2c(fourier_crop(fft2c(self.images), self.D, D), D),
-                                                pixel_size=self.pixel_size*self.D/D)
+                                                pixel_size=self.pixel_size*self.D/D,
+                                                size_here=None if self.size_here is None else self.size_here*self.D/D)
 
 # %% ../nbs/10_image_formation.ipynb #a3fea958
 def add_noise(images:Tensor, # (B, D, D) clean images

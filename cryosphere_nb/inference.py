@@ -13,9 +13,9 @@ import numpy as np, torch
 from torch import Tensor
 
 from .building import with_picture
-from .core import fft2c, generator, mean_free
+from .core import fft2c, generator, mean_free, progress_bar
 from .decoder import Decoder, joint_gaps
-from .learner import Engine, in_order, own_batches, own_share, progress_bar
+from .learner import Engine, in_order, own_batches, own_share
 from .losses import correlation_loss
 from .model import CryoSphere
 from .preparation import PreparedImages

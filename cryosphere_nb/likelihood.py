@@ -36,13 +36,14 @@ class NoiseModel(nn.Module):
                  D:int, # box, pixels
                  scale_std:float=0., # τ, prior standard deviation of an image's scale; 0 gives all images the same
                  white:bool=False, # one variance for all shells?
-                 share:float=1.): # of the values of a shell that are independent: `mask_share` where images are masked
+                 share:float=1., # of the values of a shell that are independent: `mask_share` where images are masked
+                 device=None): # where it is made
         super().__init__()
         n = int(shell_index(D).max()) + 1
         self.D, self.scale_std, self.white, self.share = D, scale_std, white, share
         self.cutoff = math.inf # cycles per box; see `up_to`
-        self.register_buffer("variance", torch.full((n,), float(D**2)))
-        self.register_buffer("transfer", torch.ones(n))
+        self.register_buffer("variance", torch.full((n,), float(D**2), device=device))
+        self.register_buffer("transfer", torch.ones(n, device=device))
 
     def up_to(self, cutoff:float # cycles per box
              ) -> "NoiseModel": # with the same variance and transfer, not copies of them
@@ -84,7 +85,7 @@ class NoiseModel(nn.Module):
 
     def cropped(self, D:int) -> "NoiseModel": # smaller box, pixels
         "The same noise for Fourier-cropped images."
-        small = NoiseModel(D, self.scale_std, self.white, self.share).to(self.variance.device)
+        small = NoiseModel(D, self.scale_std, self.white, self.share, self.variance.device)
         n = len(small.variance)
         small.transfer.copy_(self.transfer[:n])
         # `fourier_crop` keeps grey values: Fourier values shrink by the area

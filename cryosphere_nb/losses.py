@@ -12,11 +12,11 @@ __all__ = ['SPIN_RESIDUES', 'LOSS_TERMS', 'fourier_norm', 'correlation_loss', 'p
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np, roma, torch
+import numpy as np, torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from .core import InputError, Settings, fourier_dot, nearest
+from .core import InputError, Settings, fourier_dot, nearest, roma
 
 # %% ../nbs/14_losses.ipynb #ba6685b2
 def fourier_norm(F:Tensor, # (..., D, D//2+1) half plane
@@ -69,11 +69,13 @@ def turn_energy(rotvec:Tensor, # (B, M, 3) rotation of every segment, rad
                 # standard deviation of a short segment's turn against the neighbour that it goes with, along each axis,
                 # rad; for small turns
                 std:float=1.,
+                there:Tensor|None=None, # (J,) bool, which of the pairs are bonded; None: all
                ) -> Tensor: # (B,), nats
     "Minus the log of a prior on segments that turn against all of their neighbours."
     q = roma.rotvec_to_unitquat(rotvec)
     half = (q[:, joints[:, 0]]*q[:, joints[:, 1]]).sum(-1) # cos(θ/2), up to the sign
     cost, free = 2*(1 - half.square()), q.new_full(q.shape[:2], torch.inf) # 1 - cos θ
+    if there is not None: cost = torch.where(there, cost, torch.inf)
     least = free.scatter_reduce(1, joints.T.flatten().expand(len(q), -1), cost.repeat(1, 2), "amin")
     wide = std*(length/SPIN_RESIDUES).clamp(min=1.)
     return (torch.where(least.isinf(), 0., least)/wide.square()).sum(1)

@@ -18,10 +18,9 @@ import matplotlib.pyplot as plt, mrcfile, numpy as np, pandas as pd, torch
 from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from .core import (InputError, column_counts, fft2c, frequency_axes, generator, pixel_axis, shift_phase,
-                                write_atomic)
+from .core import (InputError, column_counts, fft2c, frequency_axes, generator, pixel_axis, progress_bar,
+                                shift_phase, write_atomic)
 from .image import bspline_weights, ctf_half_plane, oversampling, projection_matrices, restored, window
 from .particles import Particles, image_label
 from .preparation import bad_images, soft_step
@@ -496,7 +495,7 @@ def consensus(particles:Particles, # posed images, of any boxes and pixel sizes
     D = D or common
     pixel_size = pixel_size or float(sizes[boxes == common].median())*common/D
     subset, bp = particle_halves(particles), Backprojection(D, pixel_size, 2, padding, device)
-    with tqdm(total=len(particles), disable=not progress, desc="backprojecting", unit="image") as bar:
+    with progress_bar(len(particles), "backprojecting", progress=progress) as bar:
         for box, a in torch.stack([boxes.double(), sizes.double()], 1).unique(dim=0).tolist():
             rows = ((boxes == box) & (sizes.double() == a)).nonzero()[:, 0]
             for i in rows.split(chunk or max(1, 2**20//int(box)**2)):

@@ -10,13 +10,14 @@ __all__ = ['pearson', 'PrincipalMotions', 'principal_motions', 'motion_coordinat
 # %% ../nbs/04_metrics.ipynb #028d2c5b
 from dataclasses import dataclass
 
-import pandas as pd, roma, torch
-from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score
+import pandas as pd, torch
 from torch import Tensor
 
-from .core import InputError
+from .core import InputError, Later, roma
 from .geometry import apply_rigid, rmsd, superpose
+
+# %% ../nbs/04_metrics.ipynb #c6989391
+decomposition, agreement = Later("sklearn.decomposition"), Later("sklearn.metrics")
 
 # %% ../nbs/04_metrics.ipynb #2fd0773b
 def _standardised(v, rounding):
@@ -59,7 +60,7 @@ def principal_motions(coords:Tensor, # (N, R, 3) structures in one frame, Å
     if N < 2:
         raise InputError("principal_motions", f"{N} structure", "two or more", "One structure has no motion.")
     few = n < min(N, 3*R)
-    pca = PCA(min(n, N, 3*R), svd_solver="arpack" if few and min(N, 3*R) > 50 else "full",
+    pca = decomposition.PCA(min(n, N, 3*R), svd_solver="arpack" if few and min(N, 3*R) > 50 else "full",
               random_state=0).fit(coords.flatten(1).numpy())
     modes = torch.as_tensor(pca.components_.copy()) # arpack returns negative strides
     modes = modes * modes.gather(1, modes.abs().argmax(1, keepdim=True)).sign()
@@ -136,7 +137,7 @@ def adjusted_rand(labels_a:Tensor, # (R,) one division
     if len(labels_a) != len(labels_b):
         raise InputError("adjusted_rand", f"{len(labels_a)} and {len(labels_b)} labels",
                          "one label per residue in both")
-    return float(adjusted_rand_score(torch.as_tensor(labels_a).cpu(), torch.as_tensor(labels_b).cpu()))
+    return float(agreement.adjusted_rand_score(torch.as_tensor(labels_a).cpu(), torch.as_tensor(labels_b).cpu()))
 
 # %% ../nbs/04_metrics.ipynb #814d335e
 def body_rotation(coords:Tensor, # (N, R, 3) structures, Å

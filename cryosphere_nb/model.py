@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint # what is cheap is computed again for the backward pass, not kept
 from torch.distributions import Normal
 
-from .core import Settings, fft2c, mean_free
+from .core import Settings, fft2c, mean_free, to_device
 from .decoder import Decoder
 from .elbo import kl_standard_normal
 from .image import Batch, render
@@ -38,7 +38,7 @@ class Noise:
     choice:Tensor|None=None # (B, 2) uniform from 0 to 1
 
     def to(self, device):
-        return Noise(**{k: v if v is None else v.to(device) for k, v in vars(self).items()})
+        return Noise(**{k: v if v is None else to_device(v, device) for k, v in vars(self).items()})
     def __getitem__(self, rows):
         "The noise of some of the images; what the batch shares is kept."
         some = lambda v: v if v is None else v[rows]
@@ -145,15 +145,15 @@ def clash_term(p): return clash_loss(p.prediction.beads, p.model.bonded)
 @register_term("turn", applies=lambda p: p.model.turn_std is not None)
 def turn_term(p):
     G, rotvec = p.prediction.G, p.prediction.motion[0]
-    joints = p.model.joints(G if G.ndim == 2 else G.mean(0))
-    return checkpoint(turn_energy, rotvec, *joints, p.model.turn_std, use_reentrant=False)
+    pairs, length, there = p.model.joints(G if G.ndim == 2 else G.mean(0))
+    return checkpoint(turn_energy, rotvec, pairs, length, p.model.turn_std, there, use_reentrant=False)
 
 @register_term("elastic", applies=lambda p: p.model.springs is not None)
 def elastic_term(p): return elastic_loss(p.prediction.beads, p.model.springs, p.model.spring_lengths)
 
 @register_term("encoder", weight=1., applies=lambda p: p.prediction.drawn is not None)
 def encoder_term(p):
-    q = Normal(p.prediction.mean, p.prediction.std)
+    q = Normal(p.prediction.mean, p.prediction.std, validate_args=False) # a check would wait for a GPU
     return -q.log_prob(p.prediction.drawn.z).sum(1)
 
 # %% ../nbs/17_model.ipynb #1da19aa0
@@ -182,6 +182,7 @@ class CryoSphere(nn.Module):
         self.noise, self.stretch_std, self.turn_std = noise, stretch_std, turn_std
         self.decoder, self.segmentation, self.encoder = decoder, segmentation, encoder
         self.sigma, self.n_images, self.n_latent = sigma, n_images, decoder.n_latent
+        self.spreads = {} # of `Coarse`, by how many points it merges
         bonded = torch.zeros(0, 2, dtype=torch.long) if bonded is None else bonded
         self.register_buffer("amplitudes", amplitudes.clone())
         self.register_buffer("bonded", bonded.clone())
@@ -265,15 +266,20 @@ class CryoSphere(nn.Module):
         "Mean-free images of `points` as the particles of the batch would show them, as half planes."
         with torch.autocast(points.device.type, enabled=False):
             return mean_free(render(points.float(), self.amplitudes_in(batch), batch.R, batch.ctf, batch.D,
-                                    batch.pixel_size, self.sigma))
+                                    batch.pixel_size, self.sigma, fine=batch.oversampling(self.sigma)))
 
     @torch.no_grad()
-    def joints(self, G:Tensor) -> tuple[Tensor, Tensor]: # (R, M) membership -> (J, 2), (M,)
-        "Pairs of segments that a bond joins, and the residues of each segment."
-        labels = self.segmentation.labels(G)
-        pairs = labels[self.bonded]
-        return (pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(1)],
-                torch.bincount(labels[labels >= 0], minlength=self.segmentation.n_segments))
+    def joints(self, G:Tensor) -> tuple: # (R, M) membership -> (J, 2), (M,), (J,) or None
+        """Pairs of segments that a bond joins, and the residues of each segment. On a GPU, where nobody knows how many
+        joints there are without asking it, all pairs, and which of them are joined."""
+        labels, M = self.segmentation.labels(G), self.segmentation.n_segments
+        pairs, length = labels[self.bonded], (labels[:, None] == torch.arange(M, device=G.device)).sum(0)
+        if G.device.type == "cpu": return pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(1)], length, None
+        # the last row and column are of what is in no segment
+        joined = torch.zeros(M + 1, M + 1, dtype=torch.bool, device=G.device)
+        joined[pairs[:, 0], pairs[:, 1]] = True
+        every = torch.triu_indices(M, M, 1, device=G.device)
+        return every.T, length, joined[*every] | joined[*every.flip(0)]
 
     def terms(self, batch:Batch,
               p:Prediction, # of `predict`, with the same detail
@@ -352,7 +358,8 @@ class Coarse:
         self.D, self.n, self.model, self.segmentation, self.noise = (
             D, n, model, model.segmentation, model.noise.cropped(D))
         self.weights = model.amplitudes
-        self.sigma, self.last = math.sqrt(model.sigma**2 + self._spread(model.scattering)), (None, None)
+        if n not in model.spreads: model.spreads[n] = self._spread(model.scattering)
+        self.sigma, self.last = math.sqrt(model.sigma**2 + model.spreads[n]), (None, None)
         # heights: a wider bead of the same integral is lower
         self.amplitudes = torch.nn.functional.pad(
             self.weights, (0, -len(self.weights) % n)).view(-1, n).sum(-1)*(model.sigma/self.sigma)**3
@@ -376,7 +383,7 @@ class Coarse:
         "`CryoSphere.render` of merged points."
         with torch.autocast(points.device.type, enabled=False):
             return mean_free(render(self.merged(points.float()), self.amplitudes_in(batch), batch.R, batch.ctf,
-                                    batch.D, batch.pixel_size, self.sigma))
+                                    batch.D, batch.pixel_size, self.sigma, fine=batch.oversampling(self.sigma)))
 
     def crop(self, batch:Batch) -> Batch:
         "The batch in the smaller box; asked twice for the same batch, it is computed once."

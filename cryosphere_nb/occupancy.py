@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
-from matplotlib.figure import Figure
+import numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from .core import InputError, config_from_dict, generator, mean_free
+from .core import InputError, config_from_dict, generator, mean_free, plt
 from .geometry import random_rotations
 from .image import pose_points, project_half_plane
 from .learner import Callback, on_the_clock, own_batches
@@ -268,9 +267,9 @@ class Occupancy:
         if "junk" in self.populations.index and "junk" not in self.names:
             words.append(f"{told('junk')} of the images are junk.")
         return " ".join(words)
-    def plot(self) -> Figure: return plot_occupancies(self)
+    def plot(self): return plot_occupancies(self) # -> figure
 
-def plot_occupancies(found:Occupancy) -> Figure:
+def plot_occupancies(found:Occupancy): # -> figure
     "How many images have which probability: of each part to be there, and of junk."
     fig, ax = plt.subplots(figsize=(5, 2.6), dpi=70)
     bins = np.linspace(0, 1, 26)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .core import InputError, frequency_axes
+from .core import InputError, frequency_axes, to_device
 
 # %% ../nbs/07_optics.ipynb #c23e8bf8
 def zernike_orders(n_terms:int, # length of the list
@@ -83,7 +83,7 @@ class Aberrations:
             object.__setattr__(new, name, fn(v) if isinstance(v, Tensor) else v)
         return new
     def __getitem__(self, groups): return self._map(lambda v: v[groups])
-    def to(self, device): return self._map(lambda v: v.to(device))
+    def to(self, device): return self._map(lambda v: to_device(v, device))
 
     def frequencies(self,
                     D:int, # box, pixels

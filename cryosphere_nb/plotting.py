@@ -9,16 +9,15 @@ __all__ = ['GREY', 'segment_colors', 'label_array', 'residue_colors', 'label_ran
            'plot_structure', 'thin_frames', 'plot_motion']
 
 # %% ../nbs/03_plotting.ipynb #38e70931
-import matplotlib.pyplot as plt, numpy as np, torch
-from matplotlib.collections import LineCollection
-from matplotlib.colors import hsv_to_rgb, to_hex
-from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
+import numpy as np, torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from .core import InputError, figure_text
+from .core import InputError, Later, figure_text, plt
 from .structure import Structure, bonded_pairs
+
+# %% ../nbs/03_plotting.ipynb #2b14d30f
+collections, colors = Later("matplotlib.collections"), Later("matplotlib.colors")
 
 # %% ../nbs/03_plotting.ipynb #ed76fc2f
 _PALETTE = "#4477aa #ee6677 #228833 #ccbb44 #66ccee #aa3377 #ee7733 #332288 #44aa99 #999933 #882255 #ddaacc".split()
@@ -27,7 +26,7 @@ GREY = "#bbbbbb"
 def segment_colors(n:int, # number of segments
                   ) -> list[str]: # n hex colours
     "A colour for each segment; the colour of a segment does not depend on how many there are."
-    golden = lambda i: to_hex(hsv_to_rgb(
+    golden = lambda i: colors.to_hex(colors.hsv_to_rgb(
         ((0.08 + i*0.618034) % 1, (0.75, 0.45, 0.95)[i % 3], (0.85, 0.95, 0.6)[i % 3])))
     return [_PALETTE[i] if i < len(_PALETTE) else golden(i) for i in range(n)]
 
@@ -143,7 +142,7 @@ def label_residues(ax, # of matplotlib; residue i is drawn from i to i + 1
     ax.set_xticks(*zip(*[(i + .5, t) for i, t in residue_ticks(structure, R)]))
     ax.set_xlabel("chain" if structure is not None and len(first_residues(structure)) > 1 else "residue")
 
-def finish_figure(fig:Figure) -> Figure: # the same
+def finish_figure(fig): # a figure -> the same
     "Settle the layout once, and close: a returned figure that stays open would be shown twice by a notebook."
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
@@ -170,7 +169,7 @@ def _draw_marks(ax, secondary, named, R):
     for kind, a, b in secondary:
         if kind == "c": ax.plot([a, b], [1.5, 1.5], color="0.6", lw=1)
         else:
-            ax.add_patch(Polygon(
+            ax.add_patch(plt.Polygon(
                 [(x, 1 + y) for x, y in (strand_outline(a, b) if kind == "s" else [(a, 0), (b, 0), (b, 1), (a, 1)])],
                 color="0.35" if kind == "h" else "0.6", lw=0))
     for name, a, b in named:
@@ -184,7 +183,7 @@ def plot_segments(labels, # (R,) segment of each residue, -1 for none
                   weights:Tensor|None=None, # (R, M) weight of each segment at each residue
                   structure:Structure|None=None, # gives residue numbers, chains and secondary structure
                   domains=None, # {name: residues}, see `domain_ranges`
-                 ) -> Figure:
+                 ): # -> figure
     "Static segment bar, with secondary structure, domains and weights below it."
     R = len(labels)
     labels, named, secondary = label_array(labels, R), domain_ranges(domains, R), secondary_runs(structure)
@@ -254,13 +253,13 @@ def draw_chain(ax, # of matplotlib
     colors = [colors[i] for i in pairs.T.flatten().tolist()]
     style = dict(colors=[colors[i] for i in order.tolist()], linewidths=(0.8 + 2.2*near[order]).numpy(),
                  alpha=alpha, capstyle="round")
-    ax.add_collection(LineCollection(halves[order, :, :2].numpy(), **style))
+    ax.add_collection(collections.LineCollection(halves[order, :, :2].numpy(), **style))
     ax.autoscale_view()
 
 def plot_structure(beads:Tensor, # (R, 3) positions, Å
                    labels=None, # (R,) segments; one colour if None
                    structure:Structure|None=None, # tells which beads are bonded; else those closer than 8 Å
-                  ) -> Figure:
+                  ): # -> figure
     "Static picture of a chain coloured by segment."
     beads = torch.as_tensor(beads).detach().cpu().float()
     centre, axes = principal_frame(beads)
@@ -283,7 +282,7 @@ def plot_motion(frames:Tensor, # (F, R, 3) positions in each frame, Å
                 labels=None, # (R,) segments; colours of the last frame
                 structure:Structure|None=None, # tells which beads are bonded
                 n:int=5, # frames to draw
-               ) -> Figure:
+               ): # -> figure
     "Static picture of a motion: a few frames over each other, light to dark."
     frames = torch.as_tensor(frames).detach().cpu().float()
     if frames.ndim != 3 or frames.shape[-1] != 3:

@@ -14,14 +14,11 @@ __all__ = ['WORTH_NATS', 'WORTH_PIXELS', 'ENOUGH_IMAGES', 'FARTHEST', 'SHAPES', 
 import math
 from itertools import combinations_with_replacement
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
-from matplotlib.figure import Figure
-from roma import rotmat_to_rotvec, rotmat_to_unitquat, rotvec_to_rotmat
-from scipy.optimize import minimize
+import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 
 from .building import all_features
-from .core import InputError, figure_text
+from .core import InputError, Later, figure_text, plt, roma
 from .decoder import CopiedMotion, Decoder, MotionNet
 from .geometry import superpose
 from .learner import Callback, on_the_clock, own_batches
@@ -31,6 +28,9 @@ from .plotting import finish_figure, short_name
 from .posterior import ImagePosterior, pose_motions
 from .preparation import PreparedImages
 
+# %% ../nbs/37_pose_refinement.ipynb #a32117bb
+optimize = Later("scipy.optimize")
+
 # %% ../nbs/37_pose_refinement.ipynb #8cd46bbb
 def corrected_poses(R:Tensor, # (N, 3, 3)
                     shift:Tensor, # (N, 2) Å
@@ -38,7 +38,7 @@ def corrected_poses(R:Tensor, # (N, 3, 3)
                    ) -> tuple[Tensor, Tensor]: # the same, corrected
     "Poses of a file, with the corrections that a run has found."
     c = correction.nan_to_num()
-    return R @ rotvec_to_rotmat(c[:, :3]), shift + c[:, 3:]
+    return R @ roma.rotvec_to_rotmat(c[:, :3]), shift + c[:, 3:]
 
 # %% ../nbs/37_pose_refinement.ipynb #ad9ea000
 @torch.no_grad()
@@ -91,7 +91,7 @@ def pose_widths(pull:Tensor, curvature:Tensor, # of `of_poses`
         value = (root.diagonal(dim1=1, dim2=2).log().sum(1) - v.square().sum((1, 2))/2).mean()
         value.backward()
         return value.item(), logs.grad.numpy()
-    found = minimize(loss, np.log([math.radians(1), 0.5]), jac=True, method="L-BFGS-B",
+    found = optimize.minimize(loss, np.log([math.radians(1), 0.5]), jac=True, method="L-BFGS-B",
                      bounds=np.log([(1e-4, 0.5), (1e-3, 30)]))
     return torch.tensor(np.exp(found.x), dtype=torch.float32), -float(found.fun)
 
@@ -238,7 +238,7 @@ def move_decoder(decoder:Decoder, # its last layer is changed
     before, hidden = decoder(z, G), motion.net[:-1](z)
     out = motion.net[-1](hidden).unflatten(-1, (motion.n_segments, 7))
     pivots, one = decoder.segment_pivots(G), torch.tensor([1., 0, 0, 0], device=device)
-    turn = rotmat_to_unitquat(F)[:, [3, 0, 1, 2]]
+    turn = roma.rotmat_to_unitquat(F)[:, [3, 0, 1, 2]]
     turn = turn*torch.where(turn[:, :1] < 0, -1., 1.)
     place = pivots + motion.shift_unit*out[..., 4:]
     wanted = torch.cat([product(turn[:, None], out[..., :4] + one) - one,
@@ -283,7 +283,7 @@ def move_frame(model:CryoSphere, # its decoder is changed
     F, s, q = (v.cpu() for v in shapes(model.decoder, z.to(device), G))
     file, now = data.particles.R, corrected_poses(data.particles.R, 0., data.correction)
     R, away = poses_after(*now, F, s)
-    before, laid = data.correction, torch.cat([rotmat_to_rotvec(file.mT @ R), away], 1)
+    before, laid = data.correction, torch.cat([roma.rotmat_to_rotvec(file.mT @ R), away], 1)
     # the five corrections of a superposed structure, in those of the structure as it was
     own = torch.eye(5).repeat(len(F), 1, 1)
     own[:, :3, :3] = F.mT
@@ -292,10 +292,10 @@ def move_frame(model:CryoSphere, # its decoder is changed
     curvature = own.mT @ curvature @ own
     pull = pull + (curvature @ laid[..., None])[..., 0]
     common, told = common_motion(pull, curvature, R, q)
-    turn = rotvec_to_rotmat(common[:, :3])
+    turn = roma.rotvec_to_rotmat(common[:, :3])
     moved = (v.to(device) for v in (turn @ F, (turn @ (s + common[:, 3:])[..., None])[..., 0]))
     R, away = poses_after(*now, *(v.cpu() for v in move_decoder(model.decoder, z.to(device), G, *moved)))
-    data.correction.copy_(torch.cat([rotmat_to_rotvec(file.mT @ R), away], 1))
+    data.correction.copy_(torch.cat([roma.rotmat_to_rotvec(file.mT @ R), away], 1))
     return told
 
 @torch.no_grad()
@@ -438,7 +438,7 @@ def pose_words(std:Tensor, # (5,) of `correct_poses`
             f"{worst.shift_a:.2g} Å, where all were moved by {every.turn_deg:.2g}° and {every.shift_a:.2g} Å.")
 
 def plot_poses(table:pd.DataFrame, # of `pose_table`
-              ) -> Figure:
+              ): # -> figure
     "How far poses were moved: turns and shifts, a bar for each group and range of tilt, and a line for all."
     rest = table.iloc[1:]
     most = rest[rest.kind == "group"].nlargest(12, "images").index # more do not fit

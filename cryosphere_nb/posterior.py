@@ -115,7 +115,8 @@ class ImagePosterior:
     def images(self, beads:Tensor) -> Tensor: # (B or 1, R, 3) -> (B, D, D//2+1)
         "Predicted half planes."
         m, b = self.model, self.batch
-        return project_half_plane(pose_points(beads, b.R), m.amplitudes_in(b), m.sigma, b.D, b.pixel_size)*self.ctf
+        return project_half_plane(pose_points(beads, b.R), m.amplitudes_in(b), m.sigma, b.D, b.pixel_size,
+                                  fine=b.oversampling(m.sigma))*self.ctf
 
     def free_poses(self, z:Tensor): # (B, L), about where images are
         "From here on poses are known as well as `batch.pose_std` says, and integrated over."
@@ -123,7 +124,7 @@ class ImagePosterior:
         m, b, noise = self.model, self.batch, self.noise
         points = m.points_at(z, self.G)
         F = mean_free(render_tangents(points, pose_motions(points, b.R), m.amplitudes_in(b), b.R, None, b.D,
-                                      b.pixel_size, m.sigma))*self.ctf[:, None]
+                                      b.pixel_size, m.sigma, fine=b.oversampling(m.sigma)))*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))
         rates = as_real(noise.apply_transfer(F[:, 1:])*scale[:, None, None, None])
         before = torch.zeros_like(b.pose_std) if b.correction is None else b.correction
@@ -162,7 +163,7 @@ class ImagePosterior:
               resolution:float, # Å, of the second look
              ) -> tuple[Tensor, Tensor]: # (B, K) nats, at all frequencies and up to `resolution` only
         "Gain of every image at every one of some latents."
-        blurred = self.noise.up_to(self.batch.D*float(self.batch.pixel_size.mean())/resolution)
+        blurred = self.noise.up_to(self.batch.D*float(self.batch.sizes.mean())/resolution)
         predicted = map(self.images, self.model.points_at(z, self.G))
         return torch.stack([torch.stack([self.gain(F), blurred.gain(self.observed, F)])
                             for F in predicted], 2).unbind(0)
@@ -176,8 +177,8 @@ class ImagePosterior:
         m, b, noise, L = self.model, self.batch, self.noise, z.shape[1]
         points, velocity = m.tangents(z, self.G)
         if also is not None: velocity = torch.cat([velocity, also(points)], 1)
-        F = mean_free(render_tangents(points, velocity, m.amplitudes_in(b), b.R, None, b.D, b.pixel_size, m.sigma)
-                     )*self.ctf[:, None]
+        F = mean_free(render_tangents(points, velocity, m.amplitudes_in(b), b.R, None, b.D, b.pixel_size, m.sigma,
+                                      fine=b.oversampling(m.sigma)))*self.ctf[:, None]
         scale = noise.scale(*noise.dots(self.observed, F[:, 0]))[:, None, None, None]
         F, weight = as_real(noise.apply_transfer(F)*scale), noise.real_precision()
         residual, J = as_real(self.observed) - F[:, 0], F[:, 1:]
@@ -332,7 +333,7 @@ def infer_posterior(model:CryoSphere, # trained, with a noise model
                     draws:bool=False, # a draw from every posterior, too?
                    ) -> Posterior:
     "Mean and covariance of the latents of a batch."
-    post, view = ImagePosterior(model, batch), search_model(model, float(batch.pixel_size.mean()))
+    post, view = ImagePosterior(model, batch), search_model(model, float(batch.sizes.mean()))
     rough = post if view is model else ImagePosterior(view, view.crop(batch))
     for each in {id(p): p for p in (post, rough)}.values(): each.free_poses(start)
     z, far = search(rough, start, candidates, blur_a(model), 1 if rough is post else 2)
@@ -536,7 +537,7 @@ class Eigenvolumes:
                  batch:Batch, # typical images
                  z:Tensor, # (K, L) latents of the structures
                  most_left:float=LEFT, most:int=MOST):
-        post, D, a = ImagePosterior(model, batch), batch.D, float(batch.pixel_size.min())
+        post, D, a = ImagePosterior(model, batch), batch.D, float(batch.sizes.min())
         self.model, self.G, device = model, post.G, z.device
         points = torch.cat([model.points_at(some, post.G) for some in z.split(32)])
         extent, few = 2*float(points.norm(dim=-1).max()) + 8*model.sigma, torch.arange(len(batch)) % len(z)

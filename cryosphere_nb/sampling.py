@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from .core import as_like
 from .image import Batch
 from .model import FULL, CryoSphere, Detail, Drawn, Noise
 from .posterior import ImagePosterior, search_model
@@ -25,8 +26,7 @@ def log_density(z:Tensor, # (..., L)
                 std, # (..., L) or a number
                ) -> Tensor: # (...) nats
     "Log density of a diagonal normal distribution."
-    return Normal(torch.as_tensor(mean, device=z.device, dtype=z.dtype),
-                  torch.as_tensor(std, device=z.device, dtype=z.dtype), validate_args=False).log_prob(z).sum(-1)
+    return Normal(as_like(mean, z), as_like(std, z), validate_args=False).log_prob(z).sum(-1)
 
 def proposal_parts(z:Tensor, # (B, n, L)
                    mean:Tensor, # (B, L) of the encoder
@@ -68,17 +68,20 @@ class LatentSampler:
                  n_candidates:int=16): # K, from the prior
         self.n_candidates = n_candidates
         self.latents = torch.full((n_images, n_latent), math.nan) # of every image; NaN before its first visit
-        self.last = (0, 0) # of the last batch in training: images, and those that took a new latent from the prior
+        # of the last batch in training: images, and (on its device) those that took a new latent from the prior
+        self.last = 0, torch.tensor(0)
 
     def kept(self, model, indices, like): # (B, L), NaN where there is none
-        return self.latents[indices.cpu()].to(like) if model.training else torch.full_like(like, math.nan)
+        return self._stored(indices, like) if model.training else torch.full_like(like, math.nan)
 
     def current(self, indices:Tensor, # (B,) images
                 otherwise:Tensor, # (B, L) where none is kept
                ) -> Tensor: # (B, L)
         "The kept latents."
-        kept = self.latents[indices.cpu()].to(otherwise)
+        kept = self._stored(indices, otherwise)
         return torch.where(kept.isnan(), otherwise, kept)
+
+    def _stored(self, indices, like): return self.latents[indices.to(self.latents.device)].to(like)
 
     @torch.no_grad()
     def __call__(self, model:CryoSphere, batch:Batch,
@@ -103,7 +106,7 @@ class LatentSampler:
 
     def gains(self, model, batch, tried, shared, G, detail): # (B, K+2) nats
         "Log-likelihood gain of every candidate; `shared` are those of all images, (K-1, L)."
-        view = detail.coarse or search_model(model, float(batch.pixel_size.mean()))
+        view = detail.coarse or search_model(model, float(batch.sizes.mean()))
         post = ImagePosterior(view, batch if view is model else view.crop(batch), G if G.ndim == 2 else None)
         noise = post.noise.up_to(detail.cutoff)
         look = lambda points: noise.gain(post.observed, post.images(points))
@@ -111,5 +114,5 @@ class LatentSampler:
         return torch.stack([first, second, *map(look, view.points_at(shared, post.G)), last], 1)
 
     def _keep(self, indices, z, new):
-        self.latents[indices.cpu()] = z.float().cpu()
-        self.last = len(z), int(new.sum())
+        self.latents[indices.to(self.latents.device)] = z.float().to(self.latents.device)
+        self.last = len(z), new.sum()

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from string import ascii_letters, ascii_uppercase, digits
 
 import numpy as np, pandas as pd, torch
-from roma import rotvec_to_rotmat
 from torch import Tensor
 
-from .core import InputError, Settings
+from .core import InputError, Settings, roma
 from .geometry import rmsd
 from .structure import Structure
 
@@ -41,7 +40,7 @@ def symmetry_axes(name:str, # of a point group: "C2", "D7", "T", "O", "I"
 def point_group(name:str, # "C2", "D7", "T", "O", "I"
                ) -> Tensor: # (n, 3, 3) float64, the identity first
     "All rotations of a point group."
-    turn = lambda fold, axis: rotvec_to_rotmat(
+    turn = lambda fold, axis: roma.rotvec_to_rotmat(
         2*math.pi/fold*torch.nn.functional.normalize(torch.tensor(axis, dtype=torch.float64), dim=0))
     makers, found = [turn(*axis) for axis in symmetry_axes(name)], torch.eye(3).double()[None]
     while True:

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import mrcfile, numpy as np, pandas as pd, torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .core import (InputError, Settings, check_seed, fft2c, frequency_radius, generator,
-                                half_plane_weights, ifft2c, printable, write_atomic)
+                                half_plane_weights, ifft2c, printable, progress_bar, write_atomic)
 from .geometry import apply_rigid, random_rotations, rotate, superpose
 from .image import (CTFParameters, ImagingParameters, aberrated, ctf_half_plane, electron_wavelength,
                                  gaussian_half_plane, per_image, pose_points, projection_matrices)
@@ -773,7 +772,7 @@ def write_simulation(folder, # folder to write into
     for file in [*stacks, *(v for k, v in files.items() if k != "stacks")]:
         refuse_overwrite(file, overwrite)
     which, index = np.zeros(len(simulation), int), np.zeros(len(simulation), int)
-    with tqdm(total=len(simulation), disable=not progress, desc="images") as bar:
+    with progress_bar(len(simulation), "images", progress=progress) as bar:
         for k, (size, file) in enumerate(zip(sizes, stacks)):
             rows = (simulation.pixel_size == size).nonzero().flatten()
             which[rows], index[rows] = k, np.arange(len(rows))
