@@ -131,8 +131,8 @@ def train(out:Path, # run folder, held
         torch.default_generator.manual_seed(schedule.seed)
         net = make_model(centred, config, n_trained, data.D, facts["box_a"])
     net = net.to(engine.accelerator.device)
-    data = prepare_model(net, data.on(net.amplitudes.device), progress=progress and main, gather=lambda things: in_order(engine, things),
-                         **together(config, engine))
+    data = prepare_model(net, data.on(net.amplitudes.device), progress=progress and main,
+                         gather=lambda things: in_order(engine, things), **together(config, engine))
     if may_move(config): data = data.free_poses()
     asked = states_of(structure, config)
     if asked and config.occupancy.learned: data = data.may_lack(asked[2])
