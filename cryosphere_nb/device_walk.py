@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRETENDED', 'KEPT', 'aten', 'AT_ONCE', 'COPIES', 'INDEXING', 'WAITING', 'OWN', 'WALKS', 'DeviceError', 'Backend',
-           'pretended_device', 'register', 'in_16_bits', 'Pretended', 'place', 'refuse', 'wait', 'check', 'carry_out',
+           'pretended_device', 'register', 'in_16_bits', 'Pretended', 'caller', 'refuse', 'wait', 'check', 'carry_out',
            'DeviceWalk', 'StepWaits']
 
 # %% ../nbs/62_device_walk.ipynb #41d17250
@@ -94,7 +94,7 @@ INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_ind
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "unique_consecutive",
            "bincount", "repeat_interleave", "_linalg_check_errors")
 
-def place() -> str: # for example "learner.py:211 (one_batch)"
+def caller() -> str: # for example "learner.py:211 (one_batch)"
     "The innermost line of Python that is neither PyTorch's nor this room's."
     frame = sys._getframe(1)
     while frame and ("site-packages" in frame.f_code.co_filename or frame.f_globals.get("__name__") == __name__
@@ -102,15 +102,15 @@ def place() -> str: # for example "learner.py:211 (one_batch)"
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} ({frame.f_code.co_name})"
 
-OWN = ("place", "refuse", "wait", "check", "carry_out", "__torch_dispatch__", "call", "<lambda>", "tolist")
+OWN = ("caller", "refuse", "wait", "check", "carry_out", "__torch_dispatch__", "call", "<lambda>", "tolist")
 
 def refuse(op, what:str):
     "What a GPU refuses."
-    raise DeviceError(f"{op}: {what}, at {place()}")
+    raise DeviceError(f"{op}: {what}, at {caller()}")
 
 def wait(what:str):
     "Count a wait for the device."
-    for walk in WALKS[-1:]: walk.note(what, place())
+    for walk in WALKS[-1:]: walk.note(what, caller())
 
 WALKS = [] # those that are going on
 
