@@ -255,19 +255,21 @@ def ctf_factors(ctf:CTFParameters, # N particles
                 D:int, # box, pixels
                 pixel_size=1., # Å per pixel, float or (N,)
                ) -> tuple[Tensor, Tensor]: # (N, D, D//2+1) each
-    "Envelope and oscillation, whose product is the CTF of the microscope."
-    column = lambda v: v.reshape(-1, 1, 1)
-    ky, kx = (k/per_image(pixel_size, ctf.voltage, 3) for k in frequency_axes(D, 1., ctf.voltage.device))
+    "Envelope, which is (N, 1, 1) without a B-factor, and oscillation; their product is the CTF of the microscope."
+    column, a = lambda v: v.reshape(-1, 1, 1), per_image(pixel_size, ctf.voltage, 1)
+    ky, kx = frequency_axes(D, 1., ctf.voltage.device) # cycles per pixel
     if ctf.aberrations and ctf.aberrations.magnified:
         kx, ky = undistorted(ctf.aberrations.magnification[ctf.group], ky, kx)
     sq, difference, product = kx**2 + ky**2, kx**2 - ky**2, 2*kx*ky # of sq: cos and sin of twice the angle from x
-    u, v, angle, wavelength = map(column, (ctf.defocus_u, ctf.defocus_v, ctf.defocus_angle,
-                                           electron_wavelength(ctf.voltage)))
-    defocus = (((u + v)/2)*sq + ((u - v)/2*torch.cos(2*angle))*difference
-               + ((u - v)/2*torch.sin(2*angle))*product) # times sq
-    phase = math.pi*wavelength*(defocus - (column(ctf.spherical_aberration)*wavelength**2/2)*sq**2)
-    envelope = column(ctf.scale)*torch.exp(-column(ctf.b_factor)/4*sq)
-    phase = phase + column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast))
+    u, v, angle, wavelength = ctf.defocus_u, ctf.defocus_v, ctf.defocus_angle, electron_wavelength(ctf.voltage)
+    turns, phase = math.pi*wavelength/a**2, column(ctf.phase_shift + torch.asin(ctf.amplitude_contrast))
+    for factor, term in (((u + v)/2, sq), ((u - v)/2*torch.cos(2*angle), difference),
+                         ((u - v)/2*torch.sin(2*angle), product),
+                         (-ctf.spherical_aberration*wavelength**2/(2*a**2), sq**2)):
+        phase = torch.addcmul(phase, column(turns*factor), term)
+    envelope = column(ctf.scale)
+    if a.device.type != "cpu" or ctf.b_factor.any(): # to ask a GPU takes longer than the exponential
+        envelope = envelope*torch.exp(-column(ctf.b_factor/(4*a**2))*sq)
     if (even := aberration_phases(ctf, False, D, pixel_size)) is not None: phase = phase - even
     return envelope, torch.sin(phase)
 
