@@ -47,6 +47,8 @@ def what_scatters(structure:Structure, # nominal model
         heavy = (structure.atom_electrons > 1).nonzero().flatten()
         # in the order of `scattering_atoms`
         of = part_of_atom(structure)[heavy[structure.residue_of_atom[heavy].argsort(stable=True)]]
+    if len(electrons) == structure.n_beads and torch.allclose(where[0], structure.beads, rtol=0, atol=1e-3):
+        return electrons, None, None # a model of Cα alone: the beads themselves
     return electrons, where, loose[of]
 
 # %% ../nbs/35_building.ipynb #50593690
