@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import cryosphere_nb.model
-from cryosphere_nb.core import InputError, fft2c, generator
+from cryosphere_nb.core import InputError, fft2c, generator, kept_memory
 from cryosphere_nb.image import ctf_half_plane, pose_points, project_half_plane, project_windowed
 from cryosphere_nb.learner import make_optimizer
 from cryosphere_nb.metrics import coordinate_rmsd, motion_coordinate, recovery_report
@@ -80,7 +80,7 @@ def time_step(job):
         optimizer.step()
         if not loss.isfinite():
             raise InputError("training step", f"a loss of {loss.item()}", "a finite number")
-    seconds = time_calls(step, job["warmup"], job["steps"], device)
+    with kept_memory(): seconds = time_calls(step, job["warmup"], job["steps"], device) # as in `fit`
     write_result(job, seconds=seconds, version=version("cryosphere_nb"), **memory(imports, device))
 
 def time_floor(job):
@@ -99,7 +99,8 @@ def time_floor(job):
         floor_dense=lambda: back(project_half_plane(points, amplitudes, sigma, D, batch.pixel_size, "dense")*ctf),
         ctf=lambda: ctf_half_plane(batch.ctf, D, batch.pixel_size),
         fft=lambda: fft2c(batch.images))
-    times = {name: time_calls(work, job["warmup"], job["steps"], device) for name, work in works.items()}
+    with kept_memory():
+        times = {name: time_calls(work, job["warmup"], job["steps"], device) for name, work in works.items()}
     write_result(job, seconds=times.pop("floor"), parts=times, version=version("cryosphere_nb"),
                  **memory(imports, device))
 

@@ -14,7 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 import cryosphere_nb.decoder, cryosphere_nb.image, cryosphere_nb.losses, cryosphere_nb.model
-from cryosphere_nb.core import write_json
+from cryosphere_nb.core import kept_memory, write_json
 from cryosphere_nb.learner import Subset
 from cryosphere_nb.preparation import PrepareConfig, prepare
 from cryosphere_nb.synthetic import simulate
@@ -123,7 +123,8 @@ def main():
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
-    sizes = {name: profile_size(SIZES[name], dict(a.set), a.steps) for name in a.sizes}
+    with kept_memory(): # as in `fit`
+        sizes = {name: profile_size(SIZES[name], dict(a.set), a.steps) for name in a.sizes}
     for name, s in sizes.items():
         print(f"{name}: {s['seconds']:.3f} s a step")
         for k, v in sorted(s["phases"].items(), key=lambda kv: -sum(kv[1].values())):

@@ -13,7 +13,7 @@ import numpy as np, torch
 from torch import Tensor
 
 from .building import with_picture
-from .core import fft2c, generator, mean_free, progress_bar
+from .core import fft2c, generator, kept_memory, mean_free, progress_bar
 from .decoder import Decoder, joint_gaps
 from .learner import Engine, in_order, own_batches, own_share
 from .losses import correlation_loss
@@ -102,7 +102,7 @@ def infer(model:CryoSphere, # trained
     at_once, few = bool(ask.refine and shared and gather), []
     for i in batches[:0 if at_once else own.start]: skip(len(i))
     n_own = sum(len(batches[k]) for k in own)
-    with progress_bar(n_own, "posterior", progress=progress) as bar:
+    with kept_memory(), progress_bar(n_own, "posterior", progress=progress) as bar:
         for i in batches[own.start:own.stop]:
             started.append(time.monotonic())
             if tell and len(started) == 3: # the first batch is slow

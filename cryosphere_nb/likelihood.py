@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .core import InputError, Settings, frequency_radius, half_plane_weights
+from .core import InputError, Settings, as_real, frequency_radius, half_plane_weights
 
 # %% ../nbs/15_likelihood.ipynb #85a5969f
 def shell_index(D:int, # box, pixels
@@ -64,14 +64,17 @@ class NoiseModel(nn.Module):
         "The same for real and imaginary parts in a row."
         return self.precision()[..., None].expand(-1, -1, 2).flatten()
 
+    def in_rows(self, per_shell:Tensor) -> Tensor: # (S,) -> (2·D·(D//2+1),)
+        "What shells have, for real and imaginary parts in a row."
+        return per_shell[shell_index(self.D, per_shell.device)][..., None].expand(-1, -1, 2).flatten()
+
     def dots(self, F_observed:Tensor, # (B, D, D//2+1), or (B, 1, D, D//2+1)
              F_predicted:Tensor, # (..., D, D//2+1) electrons·Å
             ) -> tuple[Tensor, Tensor]: # a, b
         "Weighted dot product of image and prediction, and weighted square of the prediction."
-        transfer = self.transfer[shell_index(self.D, self.transfer.device)]
-        weight = self.precision()*transfer
-        a = ((F_observed.real*F_predicted.real + F_observed.imag*F_predicted.imag)*weight).sum((-2, -1))
-        return a, ((F_predicted.real.square() + F_predicted.imag.square())*(weight*transfer)).sum((-2, -1))
+        y, p, transfer = as_real(F_observed), as_real(F_predicted), self.in_rows(self.transfer)
+        weight = self.real_precision()*transfer
+        return (y*weight*p).sum(-1), (p.square()*(weight*transfer)).sum(-1)
 
     def scale(self, a:Tensor, b:Tensor) -> Tensor: # of `dots`
         "Best scale of every image under its prior."
@@ -115,9 +118,9 @@ class NoiseModel(nn.Module):
     def empty(self, F_observed:Tensor) -> Tensor: # (B,) nats
         "Log-likelihood of each image under noise alone, up to the constant of the grey values."
         shell = shell_index(self.D, self.variance.device)
-        power = (F_observed.real.square() + F_observed.imag.square())*self.precision()
         inside = self.precision()*self.variance[shell] # multiplicities, up to the cutoff
-        return -(power.sum((-2, -1)) + (inside*self.variance[shell].log()).sum())/2
+        power = (as_real(F_observed).square()*self.real_precision()).sum(-1)
+        return -(power + (inside*self.variance[shell].log()).sum())/2
 
     def forward(self, F_observed:Tensor, # (B, D, D//2+1) half planes of the images
                 F_predicted:Tensor, # (B, D, D//2+1) half planes of the predictions

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CANDIDATE_STD', 'FAR', 'AGAIN', 'ENOUGH', 'CHECKS', 'STRUCTURES', 'LEFT', 'MOST', 'SEEN', 'FINEST', 'EFFECTIVE',
-           'TRUSTED', 'Posterior', 'as_real', 'pose_motions', 'LoosePoses', 'ImagePosterior', 'search_model', 'blur_a',
+           'TRUSTED', 'Posterior', 'pose_motions', 'LoosePoses', 'ImagePosterior', 'search_model', 'blur_a',
            'draw_candidates', 'far_start', 'search', 'look_again', 'laplace', 'laplace_holds', 'alone',
            'infer_posterior', 'climb_and_weigh', 'log_proposal', 'weigh', 'mean_structures', 'PosteriorSettings',
            'PoseSettings', 'wave_numbers', 'small_numbers', 'along_axes', 'bead_transform', 'density_transform',
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
-from .core import Settings, fft2c, frequency_axes, mean_free
+from .core import Settings, as_real, fft2c, frequency_axes, mean_free
 from .geometry import radius_a
 from .image import (Batch, bspline_weights, ctf_half_plane, oversampling, pose_points, project_half_plane,
                                  render_tangents, window)
@@ -43,10 +43,6 @@ class Posterior:
             if (own := getattr(self, f.name)) is not None: own[rows] = getattr(other, f.name)
 
 # %% ../nbs/18_posterior.ipynb #280304f5
-def as_real(F:Tensor) -> Tensor: # (..., D, D//2+1) complex -> (..., 2·D·(D//2+1))
-    "Real and imaginary parts in a row."
-    return torch.view_as_real(F.contiguous()).flatten(-3)
-
 def pose_motions(points:Tensor, # (B, P, 3) what is rendered, in the frame of the model, Å
                  R:Tensor, # (B, 3, 3) poses
                 ) -> Tensor: # (B, 5, P, 3): Å per rad for three turns, Å per Å for two shifts

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .building import (all_features, independent_values, make_model, open_picture, prepare_model,
                                     with_picture)
-from .core import InputError, file_name, generator, is_live, say, write_csv
+from .core import InputError, file_name, generator, is_live, kept_memory, say, write_csv
 from .dependence import dependence_words, imaging_facts, latent_dependence
 from .domains import Domains, find_domains
 from .geometry import radius_a, rigid_modes
@@ -90,7 +90,7 @@ def fit(particles, # path of a .star or .cs file, or `Particles`
                 return replace(run, config=run.config.changed(model_error_a=config.posterior.model_error_a))
         elif resume:
             warnings.warn(f"resume=True, but there is no checkpoint in {out}: a new run begins, and nothing is removed")
-        with hold_together(out, engine), end_as_interrupt():
+        with hold_together(out, engine), end_as_interrupt(), kept_memory():
             return train(out, config, particles, structure, offset, resuming, engine, progress, callbacks)
 
 
