@@ -66,12 +66,14 @@ def main():
                 out = Path(folder)/f"{a.stack}_{snr}_{a.stack_images}_{seed}"
                 run = train_fully(stack.particles, stack.nominal, out, resume=out.is_dir(),
                                   **STACKS[a.stack].settings | settings | dict(seed=seed))
-                rows = [dict(method=r["way"], stack=a.stack, snr=snr, seed=seed, data_seed=1, subset="trained on",
-                             settings=settings, stack_images=a.stack_images) | r for r in ask(run, stack, a.images, a.rounds)]
+                about = dict(stack=a.stack, snr=snr, seed=seed, data_seed=1, subset="trained on", settings=settings,
+                             stack_images=a.stack_images)
+                rows = [about | dict(method=r["way"]) | r for r in ask(run, stack, a.images, a.rounds)]
             store(a.out, pd.DataFrame(rows), facts())
             for r in rows:
                 print(f"SNR {snr:g}, seed {seed}, {r['way']}: {r['ms']:.2f} ms an image"
                       + (f", {r['ms_all']:.2f} of all {a.stack_images}" if r["ms_all"] else "")
-                      + f"; r {r['r']:.4f}, RMSD {r['rmsd']:.3f} Å, inside the 90 % interval {r['coverage']:.3f}", flush=True)
+                      + f"; r {r['r']:.4f}, RMSD {r['rmsd']:.3f} Å, inside the 90 % interval {r['coverage']:.3f}",
+                      flush=True)
 
 if __name__ == "__main__": main()
