@@ -63,7 +63,8 @@ def main():
         for seed in a.seeds:
             settings = dict(n_segments=a.segments) | ({} if a.epochs is None else dict(epochs=a.epochs)) | dict(a.set)
             with nullcontext(a.keep) if a.keep else TemporaryDirectory() as folder:
-                out = Path(folder)/f"{a.stack}_{snr}_{a.stack_images}_{seed}"
+                out = Path(folder)/"_".join(map(str, (a.stack, snr, a.stack_images, seed,
+                                                      *(f"{k}={v}" for k, v in settings.items()))))
                 run = train_fully(stack.particles, stack.nominal, out, resume=out.is_dir(),
                                   **STACKS[a.stack].settings | settings | dict(seed=seed))
                 about = dict(stack=a.stack, snr=snr, seed=seed, data_seed=1, subset="trained on", settings=settings,
