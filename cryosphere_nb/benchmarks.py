@@ -270,27 +270,27 @@ def frame_log_likelihood(simulation:Simulation, # truth: frames, poses, CTF
     R, shift = (s.R[i], s.shift[i]) if pose is None else (v[None] for v in pose)
     transform = lambda points, Z: point_half_plane(pose_points(points, R, shift), Z, D, a)
     H = gaussian_half_plane(sigma, D, a, x)*ctf_half_plane(s.ctf[i], D, a)*(1 if s.contrast == "light" else -1)
-    w, rest = parseval_weights(D), transform(x[:1, ~moving], electrons[~moving])
+    w, rest = parseval_weights(D)/s.noise_spectrum(i), transform(x[:1, ~moving], electrons[~moving])
     real = lambda F: torch.view_as_real(F).flatten(1)
     match, energy = real(w*H*fft2c(images)), real(torch.complex(w*H**2, w*H**2))
     A = (real(transform(c, electrons[moving]) + rest) for c in x[:, moving].split(chunk))
     return torch.cat([P @ match.T - P.square() @ energy.T/2 for P in A]).T/torch.as_tensor(noise_std)[:, None]**2
 
-def frame_posterior(stacks, # K stacks that differ in their SNR only, ideal but for their poses
+def frame_posterior(stacks, # K stacks that differ in their SNR only, ideal but for poses and colour of noise
                     rows, # n images, of those to train on and then those kept apart
                    ) -> Tensor: # (K, n, F)
     "Probability of every frame of the true movie, for each image, at each SNR."
     s, n = stacks[0].simulation, len(stacks[0].particles)
     wrong = Imperfections() if s.flaws is None else s.flaws.imperfections
-    if replace(wrong, rotation_deg=0., origin_a=0.) != Imperfections():
-        raise InputError("oracle", f"a stack with {wrong}", "one of which no more than poses are wrong",
+    if replace(wrong, rotation_deg=0., origin_a=0., noise_fall=0.) != Imperfections():
+        raise InputError("oracle", f"a stack with {wrong}", "one of which no more than poses and noise are not ideal",
                          "Otherwise it knows only the ideal image model.")
     if any((t.name, t.seed, len(t.particles), len(t.simulation)) != (stacks[0].name, stacks[0].seed, n, len(s))
                for t in stacks):
         raise InputError("oracle", "; ".join(map(repr, stacks)), "stacks that differ in their SNR only")
     prior = torch.bincount(s.states, minlength=len(s.frames)).float().log()
     images = lambda i: torch.cat([t.particles.images([i]) if i < n else t.unseen.images([i - n]) for t in stacks])
-    if wrong == Imperfections():
+    if replace(wrong, noise_fall=0.) == Imperfections():
         noise_std = [t.simulation.noise_std for t in stacks]
         said = lambda i: frame_log_likelihood(s, i, images(i), noise_std)
     else:
@@ -313,7 +313,7 @@ def pose_gaussians(simulation:Simulation, # truth: frames, CTF; the poses of the
     x = s.frames[frames][:, atoms]
     H = gaussian_half_plane(sigma, D, a, x)*ctf_half_plane(s.ctf[[i]], D, a)*(1 if s.contrast == "light" else -1)
     frequency = torch.fft.rfftfreq(D, float(a)), torch.fft.fftfreq(D, float(a))[:, None] # along x and y, 1/Å
-    w, step = parseval_weights(D).sqrt()/s.noise_std, 1e-2
+    w, step = (parseval_weights(D)/s.noise_spectrum([i])).sqrt()/s.noise_std, 1e-2
     real = lambda F: torch.view_as_real(w*F).flatten(-3)
     def predicted(c):
         posed = pose_points(x, s.flaws.R[i] @ rotvec_to_rotmat(c[:, :3]), s.flaws.shift[i] + c[:, 3:])

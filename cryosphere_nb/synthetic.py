@@ -409,9 +409,20 @@ class Simulation:
         rows, shape = self._rows(indices), (self.box, self.box)
         draws = [torch.randn(shape, generator=generator(seed)) for seed in self.noise_seeds[rows].tolist()]
         white = self.noise_std*torch.stack(draws) if draws else torch.empty(0, *shape)
-        if self.flaws is None or not self.flaws.imperfections.noise_fall: return white
-        power = noise_power(self.box, self.pixel_size[rows], self.flaws.imperfections.noise_fall)
-        return ifft2c(fft2c(white)*power.sqrt(), self.box)
+        return ifft2c(fft2c(white)*self.noise_spectrum(rows).sqrt(), self.box) if self.noise_is_coloured else white
+
+    @property
+    def noise_is_coloured(self) -> bool:
+        "Is there more noise at low resolution than at high?"
+        return self.flaws is not None and self.flaws.imperfections.noise_fall > 0
+
+    def noise_spectrum(self,
+                       indices=None, # rows; all by default
+                      ) -> Tensor: # (n, D, D//2+1)
+        "Power of the noise by frequency, in units of `noise_std` squared."
+        a = self.pixel_size[self._rows(indices)]
+        if self.noise_is_coloured: return noise_power(self.box, a, self.flaws.imperfections.noise_fall)
+        return torch.ones(len(a), self.box, self.box//2 + 1)
 
     def images(self,
                indices=None, # rows; all by default
