@@ -25,7 +25,7 @@ from cryosphere_nb.preparation import PrepareConfig, prepare
 from cryosphere_nb.relion import write_star
 from cryosphere_nb.structure import Structure, load_structure, save_structure, standard_residue, structure_from_beads
 from cryosphere_nb.synthetic import read_truth, simulate, write_simulation
-from cryosphere_nb.building import make_model
+from cryosphere_nb.building import make_model, prepare_model
 from cryosphere_nb.settings import make_config, model_offset, moved
 from cryosphere_nb.train import fit
 
@@ -66,8 +66,11 @@ def time_step(job):
     if job["projection"] != "auto":
         cryosphere_nb.model.render = partial(cryosphere_nb.model.render, method=job["projection"])
     structure, data, batch = step_data(job)
-    config = make_config(dict(encoder="mlp", n_segments=job["segments"], box=job["box"]) | job["settings"])
-    model = make_model(structure, config, len(data), job["box"]).to(device).train()
+    config = make_config(dict(encoder=job.get("encoder", "mlp"), n_segments=job["segments"], box=job["box"])
+                         | job["settings"])
+    model = make_model(structure, config, len(data), job["box"])
+    if model.encoder.n_features: batch = prepare_model(model, data).batch(torch.arange(job["batch"]))
+    model = model.to(device).train()
     optimizer, gen = make_optimizer(model, config.lr, config.lr_segments), generator(job["seed"])
     batch, weights = batch.to(device), config.loss_weights.at(1.)
     def step():

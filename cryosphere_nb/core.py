@@ -105,28 +105,41 @@ def pixel_axis(D:int, # box, pixels
 
 # %% ../nbs/00_core.ipynb #7117c407
 def fft2c(image:Tensor, # (..., D, D) real, origin at pixel D//2
+          times:Tensor|None=None, # (..., D, D//2+1) real, what the half plane is multiplied by, such as a CTF
          ) -> Tensor: # (..., D, D//2+1) complex, ky in FFT order
     "Centred real FFT: the half plane of an image whose origin is pixel `D//2`."
     D = image.shape[-1]
-    if D % 2: return RealFFT.apply(torch.fft.ifftshift(image, dim=(-2, -1)))
-    sign = 1 - 2*(torch.arange(D, device=image.device, dtype=image.dtype) % 2) # half a box is a sign in Fourier space
-    return RealFFT.apply(image)*(sign[:, None]*sign[:D//2 + 1])
+    if D % 2: image = torch.fft.ifftshift(image, dim=(-2, -1))
+    else: # half a box is a sign in Fourier space
+        sign = 1 - 2*(torch.arange(D, device=image.device, dtype=image.dtype) % 2)
+        sign = sign[:, None]*sign[:D//2 + 1]
+        times = sign if times is None else sign*times
+    return RealFFT.apply(image, image.new_ones(()) if times is None else times)
 
 class RealFFT(torch.autograd.Function):
-    """`torch.fft.rfft2` of square images.
+    """`torch.fft.rfft2` of square images, times a real filter.
 
     Its gradient is one inverse real FFT; PyTorch's own fills up the half plane with zeros and takes a complex one."""
     generate_vmap_rule = True
     @staticmethod
-    def forward(image): return torch.fft.rfft2(image)
+    def forward(image, times): return torch.fft.rfft2(image)*times
     @staticmethod
-    def setup_context(ctx, inputs, output): ctx.D = inputs[0].shape[-1]
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
     @staticmethod
     def backward(ctx, G):
-        counts = 1/half_plane_weights(ctx.D, G.device, G.real.dtype) # complex numbers divide slowly
-        return torch.fft.irfft2(G*counts, s=(ctx.D, ctx.D))
+        image, times = ctx.saved_tensors
+        D = image.shape[-1]
+        counts = 1/half_plane_weights(D, G.device, G.real.dtype) # complex numbers divide slowly
+        own = torch.fft.irfft2(G*(times*counts), s=(D, D)) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]: return own, None
+        return own, (G*torch.fft.rfft2(image).conj()).real.sum_to_size(times.shape)
     @staticmethod
-    def jvp(ctx, velocity): return torch.fft.rfft2(velocity)
+    def jvp(ctx, velocity, change):
+        image, times = ctx.saved_tensors
+        moved = 0. if velocity is None else torch.fft.rfft2(velocity)*times
+        return moved if change is None else moved + torch.fft.rfft2(image)*change
 
 def ifft2c(F:Tensor, # (..., D, D//2+1) complex half plane
            D:int, # box, pixels (the half plane alone cannot tell even from odd)

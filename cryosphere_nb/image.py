@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from .core import (InputError, as_like, fft2c, fourier_crop, frequency_axes, ifft2c, pixel_axis, roma,
-                                shift_phase, to_device)
+from .core import (InputError, as_like, fft2c, fourier_crop, frequency_axes, ifft2c, mean_free, pixel_axis,
+                                roma, shift_phase, to_device)
 from .optics import Aberrations, undistorted
 
 # %% ../nbs/10_image_formation.ipynb #b3003805
@@ -130,11 +130,13 @@ def oversampling(sigma:float, # bead width, Å
 
 def points_half_plane(spread:Tensor, # (..., u·D, u·D) point masses on a grid u times finer than the image
                       D:int, # box of the image, pixels
+                      times:Tensor|None=None, # (..., D, D//2+1) real, what the half plane is multiplied by
                      ) -> Tensor: # (..., D, D//2+1) complex
     "Fourier transform of the masses at the frequencies of the image."
     u = spread.shape[-1]//D
-    # fourier_crop keeps grey values, here the mass is kept
-    return fft2c(spread) if u == 1 else fourier_crop(fft2c(spread), u*D, D)*u**2
+    if u == 1: return fft2c(spread, times)
+    F = fourier_crop(fft2c(spread), u*D, D) # which keeps grey values; here the mass is kept
+    return F*u**2 if times is None else F*(times*u**2)
 
 def gaussian_half_plane(sigma:float, # Å
                         D:int, pixel_size, # box in pixels; Å per pixel, float or (B,)
@@ -156,17 +158,19 @@ def project_half_plane(points:Tensor, # (B, R, 3) posed beads, Å
                        method:str="auto", # "dense", "windowed" or "spline"; "auto" is "spline"
                        # of `oversampling`, where it is known: pixel sizes that are on a device need not be asked
                        fine:int|None=None,
+                       times:Tensor|None=None, # (B, D, D//2+1) real, what it is multiplied by, such as a CTF
                       ) -> Tensor: # (B, D, D//2+1) complex
     """`fft2c` of the projection.
 
     The others sample the Gaussian at the pixels; `spline` has the right frequencies at large pixels too."""
-    if method == "dense": return fft2c(project_dense(points, amplitudes, sigma, D, pixel_size))
-    if method == "windowed": return fft2c(project_windowed(points, amplitudes, sigma, D, pixel_size))
+    if method == "dense": return fft2c(project_dense(points, amplitudes, sigma, D, pixel_size), times)
+    if method == "windowed": return fft2c(project_windowed(points, amplitudes, sigma, D, pixel_size), times)
     if method not in ("spline", "auto"):
         raise InputError("method", repr(method), "'dense', 'windowed', 'spline' or 'auto'")
     u = fine or oversampling(sigma, pixel_size)
     spread = spread_points(points, amplitudes, u*D, per_image(pixel_size, points, 1)/u)
-    return points_half_plane(spread, D)*gaussian_half_plane(sigma, D, pixel_size, points, spline=u)
+    beads = gaussian_half_plane(sigma, D, pixel_size, points, spline=u)
+    return points_half_plane(spread, D, beads if times is None else beads*times)
 
 # %% ../nbs/10_image_formation.ipynb #58e291bd
 def pose_points(points:Tensor, # (B, R, 3) or (R, 3), Å
@@ -359,11 +363,13 @@ def render(points:Tensor, # (B, R, 3) or (R, 3) beads in the nominal frame, Å
            shift:Tensor|None=None, # (B, 2) Å; None when the images are centred
            method:str="auto", # see `project_half_plane`
            fine:int|None=None, # see `project_half_plane`
+           centred:bool=False, # with mean 0 (`mean_free`)?
           ) -> Tensor: # (B, D, D//2+1) complex half planes
     "Noise-free images of `points` (paper, eq. 2), as half planes."
-    F = project_half_plane(pose_points(points, R), amplitudes, sigma, D, pixel_size, method, fine)
-    if shift is not None: F = F*shift_phase(shift/per_image(pixel_size, shift, 2), D)
-    return F if ctf is None else F*ctf_half_plane(ctf, D, pixel_size)
+    times = None if ctf is None else ctf_half_plane(ctf, D, pixel_size)
+    if centred: times = mean_free(torch.ones(D, D//2 + 1, device=points.device) if times is None else times)
+    F = project_half_plane(pose_points(points, R), amplitudes, sigma, D, pixel_size, method, fine, times)
+    return F if shift is None else F*shift_phase(shift/per_image(pixel_size, shift, 2), D)
 
 # %% ../nbs/10_image_formation.ipynb #fadd7369
 def bspline_slopes(t:Tensor, # (B, R) how far the bead is from the pixel below, 0 to 1 pixels
