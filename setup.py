@@ -29,7 +29,8 @@ setup(
     packages=[cfg["lib_path"], cfg["lib_path"] + ".assets"],
     package_data={cfg["lib_path"] + ".assets": ["*"]}, # JavaScript, CSS and HTML of the pages
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "trajectories": ["MDAnalysis>=2.8"], "umap": ["umap-learn>=0.5.7"]},
+    extras_require={"dev": cfg["dev_requirements"].split(), "trajectories": ["MDAnalysis>=2.8"], "umap": ["umap-learn>=0.5.7"],
+                    "challenge": ["POT>=0.9.5"]},
     python_requires=">=" + cfg["min_python"],
     entry_points={
         "console_scripts": cfg.get("console_scripts", "").split(),

@@ -23,9 +23,9 @@ from .core import InputError, column_counts, fft2c, generator, mean_free, pixel_
 from .docking import make_target, model_scatterers, residue_scores
 from .ensembles import Clusters, cluster_images
 from .image import ctf_half_plane, render
-from .image_viewers import level_of_volume, molecule_volume, view_density
-from .maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, of_shells, particle_halves,
-                                shell_means3, shell_sums3)
+from .image_viewers import view_density
+from .maps import (FSC, Backprojection, Map, fft3c, fsc, gaussian_map, ifft3c, level_of_volume,
+                                molecule_volume, of_shells, particle_halves, shell_means3, shell_sums3)
 from .formats import read_particles
 from .particles import Particles
 from .preparation import PreparedImages, prepare, soft_step

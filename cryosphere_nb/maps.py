@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['FROM_MODEL', 'fft3c', 'ifft3c', 'frequency_radius3', 'Map', 'read_map', 'write_map', 'spread3', 'crop3',
            'gaussian_map', 'structure_map', 'plot_map', 'shell_index3', 'shell_sums3', 'shell_means3', 'of_shells',
-           'FSC', 'fsc', 'low_pass', 'sharpen', 'guinier_b', 'soft_mask', 'gridding', 'Backprojection',
-           'particle_halves', 'image_sections', 'Consensus', 'consensus', 'randomise_phases', 'HalfMapFSC',
-           'half_map_fsc', 'plot_fsc', 'conformation_fsc']
+           'FSC', 'fsc', 'low_pass', 'sharpen', 'guinier_b', 'soft_mask', 'molecule_volume', 'level_of_volume',
+           'gridding', 'Backprojection', 'particle_halves', 'image_sections', 'Consensus', 'consensus',
+           'randomise_phases', 'HalfMapFSC', 'half_map_fsc', 'plot_fsc', 'conformation_fsc']
 
 # %% ../nbs/41_maps.ipynb #f01b3f33
 import math, os, warnings
@@ -345,6 +345,20 @@ def soft_mask(map:Map, # density
     largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
     distance = torch.from_numpy(distance_transform_edt(~largest)).float()*map.pixel_size
     return soft_step(distance, grow, edge).to(map.values.device)
+
+# %% ../nbs/41_maps.ipynb #99b60ceb
+def molecule_volume(structure:Structure) -> float: # Å³
+    "Volume of a molecule: 130 Å³ an amino acid, 300 Å³ a nucleotide."
+    protein = (structure.atoms.name.to_numpy()[structure.bead_atom.cpu().numpy()] == "CA").sum()
+    return float(130*protein + 300*(structure.n_beads - protein))
+
+def level_of_volume(density, # (Z, Y, X) or any shape
+                    pixel_size:float, # Å
+                    volume:float, # Å³
+                   ) -> float:
+    "The level above which a map has this volume; its lowest value if the box is smaller than that."
+    v = np.sort(np.asarray(torch.as_tensor(density).detach().cpu(), float).ravel())
+    return float(v[max(len(v) - 1 - round(volume/pixel_size**3), 0)])
 
 # %% ../nbs/41_maps.ipynb #632de4c2
 def gridding(D:int, # box, voxels
