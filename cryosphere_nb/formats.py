@@ -24,7 +24,8 @@ from .symmetry import point_group
 
 # %% ../nbs/24_formats.ipynb #2f3dc5a7
 class Reader(Protocol):
-    "What a reader of particle files takes and gives. It may take `passthrough`, too, if results come in two files."
+    """What a reader of particle files takes and gives. It may take `passthrough`, too, if results come in two files, and
+    `need_poses`, if it reads files without poses."""
     def __call__(self,
                  path, # the file
                  project_dir=None, # folder that paths of stacks are relative to, if not beside or above the file
@@ -51,6 +52,7 @@ def read_particles(path, # file of particles: .star (RELION), .cs (cryoSPARC), o
                    project_dir=None,
                    passthrough=None, # cryoSPARC: the job's passthrough .cs file
                    headers:str="error", # "error" or "warn" when the pixel size of a stack's header disagrees
+                   need_poses:bool=True, # False: a file without poses will do, for its images and CTF
                   ) -> Particles:
     "Particles of a file, by the reader that is registered for the end of its name."
     suffix = Path(path).suffix.lower()
@@ -61,6 +63,7 @@ def read_particles(path, # file of particles: .star (RELION), .cs (cryoSPARC), o
     second = {} if passthrough is None else dict(passthrough=passthrough)
     if second and "passthrough" not in inspect.signature(reader).parameters:
         raise InputError("passthrough", passthrough, f"nothing, since {suffix} files have no second file")
+    if not need_poses and "need_poses" in inspect.signature(reader).parameters: second["need_poses"] = False
     particles = reader(path, project_dir=project_dir, headers=headers, **second)
     if not isinstance(particles, Particles):
         raise InputError(f"reader of {suffix} files", f"a {type(particles).__name__}", "Particles")
