@@ -17,7 +17,7 @@ ctf      correlation of the log power of the images with CTF^2, over rings, both
          the factor of the defocus at which it is largest; for all images and for each optics group
          and voltage
 """
-import argparse, re, shutil, sys, tempfile, warnings
+import argparse, shutil, tempfile, warnings
 from dataclasses import replace
 from pathlib import Path
 

@@ -286,7 +286,8 @@ def cs_columns(fields:pd.DataFrame, # table of a cs file
     if "location/micrograph_path" in fields:
         table.insert(0, "rlnMicrographName", fields["location/micrograph_path"].astype(str).str.lstrip(">"))
     # both count from 0 there, from 1 here; one value for all is no half set
-    for label, field, least in ("rlnRandomSubset", "alignments3D/split", 2), ("rlnClassNumber", "alignments3D/class", 1):
+    for label, field, least in (("rlnRandomSubset", "alignments3D/split", 2),
+                                ("rlnClassNumber", "alignments3D/class", 1)):
         if field in fields and fields[field].nunique() >= least:
             table.insert(0, label, fields[field].astype(np.int64) + 1)
     return table
