@@ -24,7 +24,8 @@ nbs = root/"nbs"
 # ---------------------------------------------------------------- sidebar
 
 start = "index", "gallery", "all_settings", "glossary" # pages without a number, in this order; unknown ones come after them
-stories = "ten_minutes", "adenylate_kinase", "relion_cryosparc", "ladder", "optics", "empiar_10180", "empiar_12093"
+stories = ("ten_minutes", "adenylate_kinase", "relion_cryosparc", "ladder", "optics", "from_empiar", "empiar_10180",
+           "empiar_12093")
 # chapters by number; later ones are tools
 decades = {0: "Foundations", 1: "Image formation and model", 2: "Data", 3: "Training", 4: "Analysis", 5: "Analysis"}
 folders = {"tutorials": "Tutorials", "paper": "The paper"}

@@ -19,7 +19,7 @@ from .core import InputError, opened, printable, roma, write_atomic
 from .image import CTFParameters, electron_wavelength
 from .optics import Aberrations, even_from_lengths, odd_from_lengths
 from .particles import (Particles, check_magnification, check_quantity, check_shifts, checked_ctf,
-                                     with_aberrations)
+                                     unit_poses, with_aberrations)
 from .relion import OLD
 from .stacks import check_headers, open_stacks, refuse_overwrite, row_label
 
@@ -209,6 +209,7 @@ def read_cs(path, # .cs file
             project_dir=None, # cryoSPARC project folder, if not above the file
             passthrough=None, # passthrough .cs file of the same job
             headers:str="error", # "error" or "warn" when the pixel size of a stack's header disagrees
+            need_poses:bool=True, # False: a file without 3D alignments will do, for its images and CTF
            ) -> Particles:
     "Particles of a cryoSPARC cs file."
     path, data = Path(path), load_cs(path)
@@ -218,7 +219,8 @@ def read_cs(path, # .cs file
     label = lambda row, field="blob": row_label(path, row, field)
     pixel = cs_numbers(data, "blob/psize_A", path)
     check_quantity("pixel size", pixel, lambda row: label(row, "blob/psize_A"))
-    (R, shift), ctf = cs_pose(data, path), cs_ctf(data, path)
+    posed = need_poses or {"alignments3D/pose", "alignments3D/shift"} <= set(data)
+    (R, shift), ctf = cs_pose(data, path) if posed else unit_poses(len(pixel), path), cs_ctf(data, path)
     index = cs_numbers(data, "blob/idx", path)
     for row in np.flatnonzero(~((index >= 0) & (index < 2**53)) | (index % 1 != 0))[:1]:
         raise InputError(label(row, "blob/idx"), f"image {index[row]:g}", "the number of an image, from 0")
@@ -338,8 +340,11 @@ def with_cs_poses(particles:Particles, # of a cs file
            "shift": (-shift.double().numpy()/pixels[:, None], changed(shift, particles.shift))}
     for name, (values, rows) in new.items():
         field, old = f"alignments3D/{name}", cs_field(f"{OLD}_{name}")
-        columns, kept = cs_parts(field, fields[field][0]), cs_parts(old, fields[field][0])
-        if old not in fields: table = table.assign(**{k: table[c] for c, k in zip(columns, kept)})
-        fields.setdefault(old, fields[field])
+        there = field in fields
+        kind = fields.setdefault(field, (np.dtype(("<f4", values.shape[1:])), "ascii"))
+        columns, kept = cs_parts(field, kind[0]), cs_parts(old, kind[0])
+        if there and old not in fields: table = table.assign(**{k: table[c] for c, k in zip(columns, kept)})
+        if there: fields.setdefault(old, kind)
+        else: table = table.assign(**{c: np.zeros(len(table), np.float32) for c in columns})
         for k, c in enumerate(columns): table[c] = np.where(rows, values[:, k], table[c]).astype(table[c].dtype)
     return replace(particles, table=table, fields=fields, R=R.to(particles.R), shift=shift.to(particles.shift))

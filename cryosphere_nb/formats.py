@@ -4,27 +4,40 @@
 
 # %% auto #0
 __all__ = ['READERS', 'WRITERS', 'Reader', 'register_reader', 'read_particles', 'check_writer', 'write_particle_file',
-           'with_poses', 'symmetry_copies', 'expand_symmetry']
+           'with_poses', 'symmetry_copies', 'expand_symmetry', 'read_range', 'resumable', 'fetch_file', 'fetch_stack',
+           'fetch_particles', 'stacks_folder', 'serve_folder']
 
 # %% ../nbs/24_formats.ipynb #d1eb010a
-import inspect, math, re
+import inspect, math, os, re, shutil, time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from http.client import HTTPException
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from pathlib import Path
+from threading import Thread
 from typing import Protocol
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from .core import InputError
-from .cryosparc import read_cs, refuse_foreign, with_cs_poses, write_cs
+from .core import InputError, printable, progress_bar, read_json, write_atomic, write_json
+from .cryosparc import cs_text, load_cs, read_cs, refuse_foreign, with_cs_poses, write_cs
 from .particles import Particles
-from .relion import OLD, read_star, with_star_poses, write_star
-from .stacks import row_label
+from .relion import OLD, read_star, star_blocks, with_star_poses, write_star
+from .stacks import Stack, header_of, open_stack, row_label, split_image_names, stack_of
+from .star import write_star_text
 from .symmetry import point_group
+
 
 # %% ../nbs/24_formats.ipynb #2f3dc5a7
 class Reader(Protocol):
-    "What a reader of particle files takes and gives. It may take `passthrough`, too, if results come in two files."
+    """What a reader of particle files takes and gives. It may take `passthrough`, too, if results come in two files,
+    and `need_poses`, if it reads files without poses."""
     def __call__(self,
                  path, # the file
                  project_dir=None, # folder that paths of stacks are relative to, if not beside or above the file
@@ -51,6 +64,7 @@ def read_particles(path, # file of particles: .star (RELION), .cs (cryoSPARC), o
                    project_dir=None,
                    passthrough=None, # cryoSPARC: the job's passthrough .cs file
                    headers:str="error", # "error" or "warn" when the pixel size of a stack's header disagrees
+                   need_poses:bool=True, # False: a file without poses will do, for its images and CTF
                   ) -> Particles:
     "Particles of a file, by the reader that is registered for the end of its name."
     suffix = Path(path).suffix.lower()
@@ -61,6 +75,7 @@ def read_particles(path, # file of particles: .star (RELION), .cs (cryoSPARC), o
     second = {} if passthrough is None else dict(passthrough=passthrough)
     if second and "passthrough" not in inspect.signature(reader).parameters:
         raise InputError("passthrough", passthrough, f"nothing, since {suffix} files have no second file")
+    if not need_poses and "need_poses" in inspect.signature(reader).parameters: second["need_poses"] = False
     particles = reader(path, project_dir=project_dir, headers=headers, **second)
     if not isinstance(particles, Particles):
         raise InputError(f"reader of {suffix} files", f"a {type(particles).__name__}", "Particles")
@@ -141,3 +156,210 @@ def expand_symmetry(particles:Particles, # of any kind
     written = {b: {c: w for c, w in of.items() if c not in (*new, name)} for b, of in turned.written.items()}
     return replace(turned, table=table, written=written,
                    fields={f: v for f, v in turned.fields.items() if OLD not in f or f in every.fields})
+
+# %% ../nbs/24_formats.ipynb #1f381430
+def read_range(url:str, # of a file, http:// or https://
+               start:int, stop:int, # bytes from start on, without stop
+               tries:int=4, # before giving up
+               timeout:float=60., # s, for each
+              ) -> tuple[bytes, int, str]: # the bytes, fewer where the file ends; size of the file; its stamp, if any
+    "A part of a file on a server. One that would send the whole file instead is refused before it does."
+    request = Request(url, headers={"Range": f"bytes={start}-{stop - 1}", "User-Agent": "cryosphere_nb"})
+    # a proxy is not asked for what this machine serves
+    here = urlsplit(url).hostname in ("localhost", "127.0.0.1")
+    opener = build_opener(*[ProxyHandler({})]*here)
+    for k in range(tries):
+        if k: time.sleep(min(2**k, 30))
+        try:
+            with opener.open(request, timeout=timeout) as answer:
+                said = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range") or "")
+                if answer.status != 206 or not said or int(said[1]) != start:
+                    raise InputError(url, "a server that does not send parts of files (byte ranges)",
+                                     "an answer 206 with the bytes asked for",
+                                     "Download the whole file, or take another mirror.")
+                data = answer.read()
+                stamp = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+            if len(data) == int(said[2]) + 1 - start: return data, int(said[3]), stamp
+            reason = f"{len(data)} bytes instead of {int(said[2]) + 1 - start}"
+        except HTTPError as e:
+            if e.code < 500 and e.code != 429:
+                raise InputError(url, f"'{e.code} {e.reason}'", "a file that the server has") from None
+            reason = f"{e.code} {e.reason}"
+        except (OSError, HTTPException) as e: reason = str(getattr(e, "reason", e)) or type(e).__name__
+    raise InputError(url, f"no whole answer in {tries} tries ({reason})", f"bytes {start} to {stop - 1}",
+                     "What has come so far is kept: the same call goes on from there.")
+
+def resumable(path:Path, # file to be made
+              about:dict, # what it is made of
+             ) -> Path: # file that grows, with what is there of an earlier try
+    "Bytes that have come already count if they are of the same."
+    part, note = (path.with_name(f"{path.name}.{end}") for end in ("part", "about.json"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try: same = part.is_file() and read_json(note) == about
+    except InputError: same = False
+    if not same:
+        part.write_bytes(b"")
+        write_json(note, about)
+    return part
+
+def fetch_file(url:str, # of a file
+               path, # where to
+               piece:int=2**23, # bytes at a time
+               **settings, # of `read_range`
+              ) -> Path:
+    "A whole file, piece by piece. One that is there is not fetched again."
+    path = Path(path)
+    if path.exists(): return path
+    data, size, stamp = read_range(url, 0, piece, **settings)
+    part = resumable(path, dict(url=url, size=size, stamp=stamp))
+    if not part.stat().st_size: part.write_bytes(data)
+    with open(part, "ab") as f:
+        while (start := f.tell()) < size:
+            f.write(_same_file(url, start, min(start + piece, size), size, stamp, settings))
+            f.flush()
+    os.replace(part, path)
+    return path
+
+def _same_file(url, start, stop, size, stamp, settings):
+    data, now, mark = read_range(url, start, stop, **settings)
+    if (now, mark) != (size, stamp) or len(data) != stop - start:
+        raise InputError(url, f"a file of {now} bytes ({mark})", f"{size} bytes ({stamp}), as at the beginning",
+                         "It has changed on the server. Call again to begin anew.")
+    return data
+
+def fetch_stack(url:str, # of a stack
+                index, # numbers of the images, from 0, in the order wanted
+                path, # .mrcs file to write
+                at_once:int=4, # requests under way
+                most:int=2**24, # bytes in one request, for images that lie side by side
+                bar=None, # progress bar that counts images
+                **settings, # of `read_range`
+               ) -> Stack: # of these images, on disk
+    "Some images of a stack on a server, as a stack."
+    path, index = Path(path), np.asarray(index, np.int64)
+    raw, size, stamp = read_range(url, 0, 1024, **settings)
+    stack = stack_of(header := header_of(raw, url), size, url)
+    for i in index[(index < 0) | (index >= stack.n)][:1]:
+        raise InputError(url, f"image {i + 1}", f"an image from 1 to {stack.n}")
+    about = dict(url=url, size=size, stamp=stamp, index=index.tolist())
+    note, image = path.with_name(f"{path.name}.about.json"), stack.box**2*np.dtype(stack.dtype).itemsize
+    if path.is_file() and note.is_file() and read_json(note) == about:
+        if bar: bar.update(len(index))
+        return open_stack(path)
+    part = resumable(path, about)
+    done = part.stat().st_size//image
+    if bar: bar.update(done)
+    runs = [run for side in np.split(index[done:], np.flatnonzero(np.diff(index[done:]) != 1) + 1) if len(side)
+            for run in np.split(side, range(max(1, most//image), len(side), max(1, most//image)))]
+    get = lambda run: _same_file(url, stack.offset + int(run[0])*image, stack.offset + (int(run[-1]) + 1)*image, size,
+                                 stamp, settings)
+    with open(part, "r+b") as f, ThreadPoolExecutor(at_once) as pool:
+        f.truncate(done*image) # half an image is none
+        f.seek(done*image)
+        for k in range(0, len(runs), at_once):
+            for run, data in zip(runs[k:k + at_once], pool.map(get, runs[k:k + at_once])):
+                f.write(data)
+                f.flush()
+                if bar: bar.update(len(run))
+    header.nz = header.mz = len(index)
+    header.cella.z, header.nsymbt, header.ispg = len(index)*stack.pixel_size, 0, 0
+    header.dmin, header.dmax, header.dmean, header.rms = 0, -1, -2, -1 # not known, as MRC2014 says it
+    with write_atomic(path) as tmp, open(tmp, "wb") as f, open(part, "rb") as images:
+        f.write(header.tobytes())
+        shutil.copyfileobj(images, f)
+    part.unlink()
+    return open_stack(path)
+
+def fetch_particles(url:str, # of a .star or .cs file
+                    folder, # where to
+                    rows=None, # which: numbers, a slice, or a mask; None: all
+                    # folder on the server that names of stacks are relative to; None: looked for beside the file
+                    # and above it
+                    stacks_url:str|None=None,
+                    progress:bool=True, # show a bar?
+                    **settings, # of `fetch_stack` and `read_range`
+                   ) -> Path: # particle file on disk, for `read_particles`
+    "Some rows of a particle file on a server, with their images and no others."
+    folder, name = Path(folder), unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+    if Path(name).suffix not in (".star", ".cs"): raise InputError(url, f"'{name}'", "a .star or .cs file")
+    asking = {k: v for k, v in settings.items() if k in ("tries", "timeout")}
+    file = fetch_file(url, folder/"whole"/name, **asking)
+    if star := file.suffix == ".star":
+        blocks, block = star_blocks(file)
+        names, index = split_image_names(block.table["rlnImageName"].to_numpy(), file)
+    else:
+        data = load_cs(file)
+        names = np.array([n.lstrip(">") for n in cs_text(data["blob/path"], "blob/path", file)])
+        index = data["blob/idx"].astype(np.int64)
+    wanted = np.arange(len(names))
+    if rows is not None: wanted = wanted[rows if isinstance(rows, slice) or not len(rows) else np.asarray(rows)]
+    if not len(wanted): raise InputError("rows", "none", f"some of the {len(names)} rows of {name}")
+    names, index = names[wanted], np.maximum(index[wanted], 0)
+    base = stacks_url.rstrip("/") if stacks_url else stacks_folder(url, names[0], **asking)
+    # nothing is written outside of the folder
+    local = {n: "/".join(p for p in re.split(r"[/\\]", n) if p not in ("", ".", "..")) for n in dict.fromkeys(names)}
+    place = np.empty(len(names), np.int64)
+    total = len(pd.MultiIndex.from_arrays([names, index]).unique())
+    with progress_bar(total, "fetching images", progress=progress) as bar:
+        for stack, path in local.items():
+            own = np.flatnonzero(names == stack)
+            each, place[own] = np.unique(index[own], return_inverse=True)
+            fetch_stack(f"{base}/{quote(stack)}", each, folder/path, bar=bar, **settings)
+    if star:
+        taken = block.take(wanted)
+        table = taken.table.assign(rlnImageName=[f"{k + 1:06d}@{local[n]}" for k, n in zip(place, names)])
+        write_star_text(folder/name, [replace(taken, table=table) if b is block else b for b in blocks])
+    else:
+        some = data[wanted].copy()
+        some["blob/idx"], some["blob/path"] = place, np.array([local[n].encode() for n in names])
+        with write_atomic(folder/name) as tmp, open(tmp, "wb") as f: np.save(f, some)
+    return folder/name
+
+def stacks_folder(url:str, # of a particle file
+                  name:str, # of a stack, as the file has it
+                  **settings, # of `read_range`
+                 ) -> str: # address
+    "The folder beside or above the particle file from which there is a way to the stack."
+    parts = urlsplit(url)
+    folders = [f"{parts.scheme}://{parts.netloc}{path}" for path in
+               accumulate(parts.path.split("/")[1:-1], lambda a, b: f"{a}/{b}", initial="")][::-1]
+    for folder in folders:
+        try: read_range(f"{folder}/{quote(name)}", 0, 1024, **settings)
+        except InputError as e:
+            if e.found.startswith("'4"): continue
+            raise
+        return folder
+    raise InputError(url, f"'{printable(name, 200)}', a stack that is not in " + ", ".join(folders), "a stack there",
+                     "Give the folder on the server that the names are relative to as stacks_url.")
+
+@contextmanager
+def serve_folder(folder, # whose files are served
+                 ranges:bool=True, # send parts of files?
+                 asked:list|None=None, # gets (file, first byte, byte after the last) of every answer
+                ): # address
+    "A server on this machine, for rehearsals."
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+        def do_GET(self):
+            file = Path(folder)/unquote(self.path).lstrip("/")
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "") if ranges else None
+            if not file.is_file(): return self.send_error(404)
+            size = file.stat().st_size
+            start, last = (int(wanted[1]), min(int(wanted[2]), size - 1)) if wanted else (0, size - 1)
+            if wanted and start >= size: return self.send_error(416)
+            if asked is not None: asked.append((file.name, start, last + 1))
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Length", str(last + 1 - start))
+            if wanted: self.send_header("Content-Range", f"bytes {start}-{last}/{size}")
+            self.send_header("Last-Modified", self.date_time_string(file.stat().st_mtime))
+            self.end_headers()
+            with open(file, "rb") as f:
+                f.seek(start)
+                self.wfile.write(f.read(last + 1 - start))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *args: None # somebody hung up
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try: yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

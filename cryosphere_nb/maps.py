@@ -6,8 +6,8 @@
 __all__ = ['FROM_MODEL', 'fft3c', 'ifft3c', 'frequency_radius3', 'Map', 'read_map', 'write_map', 'spread3', 'crop3',
            'gaussian_map', 'structure_map', 'plot_map', 'shell_index3', 'shell_sums3', 'shell_means3', 'of_shells',
            'FSC', 'fsc', 'low_pass', 'sharpen', 'guinier_b', 'soft_mask', 'molecule_volume', 'level_of_volume',
-           'gridding', 'Backprojection', 'particle_halves', 'image_sections', 'Consensus', 'consensus',
-           'randomise_phases', 'HalfMapFSC', 'half_map_fsc', 'plot_fsc', 'conformation_fsc']
+           'gridding', 'Backprojection', 'particle_halves', 'image_sections', 'Consensus', 'consensus', 'map_sections',
+           'left_out_match', 'randomise_phases', 'HalfMapFSC', 'half_map_fsc', 'plot_fsc', 'conformation_fsc']
 
 # %% ../nbs/41_maps.ipynb #f01b3f33
 import math, os, warnings
@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 
-from .core import (InputError, column_counts, fft2c, frequency_axes, generator, pixel_axis, progress_bar,
-                                shift_phase, write_atomic)
+from .core import (InputError, column_counts, fft2c, fourier_dot, frequency_axes, frequency_radius,
+                                generator, pixel_axis, progress_bar, shift_phase, write_atomic)
 from .image import bspline_weights, ctf_half_plane, oversampling, projection_matrices, restored, window
 from .particles import Particles, image_label
 from .preparation import bad_images, soft_step
@@ -452,13 +452,16 @@ class Backprojection:
 
 # %% ../nbs/41_maps.ipynb #a88491e6
 def particle_halves(particles:Particles) -> Tensor: # (N,) long, 0 or 1
-    "The half set of every particle: rlnRandomSubset, or even and odd rows."
-    if "rlnRandomSubset" not in particles.table: return torch.arange(len(particles)) % 2
-    subset = pd.to_numeric(particles.table["rlnRandomSubset"], errors="coerce").to_numpy()
-    for row in np.flatnonzero(~np.isin(subset, (1, 2)))[:1]:
-        raise InputError(f"{particles.path or 'particles'}, row {row} (counted from 0), rlnRandomSubset",
-                         particles.table["rlnRandomSubset"].iloc[row], "1 or 2")
-    return torch.from_numpy(subset.astype(int) - 1)
+    "The half set of every particle: rlnRandomSubset, alignments3D/split, or even and odd rows."
+    name, first = next(((name, first) for name, first in (("rlnRandomSubset", 1), ("alignments3D/split", 0))
+                        if name in particles.table), (None, 0))
+    if name == "alignments3D/split" and particles.table[name].nunique() == 1: name = None # not split yet
+    if name is None: return torch.arange(len(particles)) % 2
+    subset = pd.to_numeric(particles.table[name], errors="coerce").to_numpy()
+    for row in np.flatnonzero(~np.isin(subset, (first, first + 1)))[:1]:
+        raise InputError(f"{particles.path or 'particles'}, row {row} (counted from 0), {name}",
+                         particles.table[name].iloc[row], f"{first} or {first + 1}")
+    return torch.from_numpy(subset.astype(int) - first)
 
 def image_sections(particles:Particles, # images of one box and pixel size
                    rows, # which
@@ -518,6 +521,78 @@ def consensus(particles:Particles, # posed images, of any boxes and pixel sizes
                 bp.insert(F.to(device)/pixel_size**3, weight.to(device), R.to(device), a, subset[i])
                 bar.update(len(i))
     return Consensus(bp.map(), bp.map([0]), bp.map([1]), tuple(torch.bincount(subset, minlength=2).tolist()))
+
+# %% ../nbs/41_maps.ipynb #02e43625
+def map_sections(map:Map, # density
+                 R:Tensor, # (B, 3, 3) poses
+                 D:int, # box of the images, pixels
+                 pixel_size:float, # of the images, Å
+                 padding:int=2, # oversampling of Fourier space
+                ) -> Tensor: # (B, D, D//2+1) half planes, centred; 0 beyond the Nyquist frequency of the map
+    "Central sections of a map, interpolated as `Backprojection` inserts them: images without CTF, in electrons."
+    bp = Backprojection(map.D, map.pixel_size, 0, padding, map.values.device)
+    P, m, s = bp.P, bp.m, slice(bp.P//2 - map.D//2, bp.P//2 - map.D//2 + map.D)
+    wide = map.values.new_zeros(P, P, P)
+    wide[s, s, s] = map.values/gridding(map.D, P, map.values.device)
+    rows = torch.arange(-m, m + 1) % P
+    F = torch.nn.functional.pad(fft3c(wide)[rows][:, rows], (0, m - P//2)).flatten()
+    pixels, k = bp.samples(D, pixel_size)
+    flip, corners = bp.corners(k, R.to(k))
+    values = sum(w*F[at] for at, w in corners)
+    planes = values.new_zeros(len(R), D*(D//2 + 1))
+    planes[:, pixels] = torch.where(flip, values.conj(), values)*map.pixel_size**3/pixel_size**2
+    planes = planes.view(-1, D, D//2 + 1)
+    planes[:, D//2 + 1:, 0] = planes[:, 1:(D + 1)//2, 0].flip(1).conj() # which `samples` does not name twice
+    return planes
+
+@torch.no_grad()
+def left_out_match(particles:Particles, # posed images, of any boxes and pixel sizes
+                   coarsest:float=100., # Å
+                   finest:float=12., # Å
+                   # parts that are left out in turn; None: every image alone if there are up to 32, else 8
+                   folds:int|None=None,
+                   seed:int|None=0, # which images are left out together
+                   padding:int=2, # oversampling of Fourier space
+                   progress:bool=False, # show a bar?
+                  ) -> Tensor: # (N,) correlations
+    """Correlation of every image with the map of the others at its pose. Rows of one image are left out together; the
+    contrast does not matter."""
+    which = particles.image_id
+    n = int(which.max()) + 1
+    if n < 2: raise InputError("left_out_match, particles", f"{n} image", "two or more")
+    if not 0 < finest < coarsest:
+        raise InputError("left_out_match, finest", f"{finest:g} Å", f"less than coarsest, {coarsest:g} Å")
+    folds = min(n, folds or (n if n <= 32 else 8))
+    fold = (torch.randperm(n, generator=generator(seed)) % folds)[which]
+    field = float((particles.box*particles.pixel_size).median())
+    D = 2*math.ceil(1.5*field/finest) # a third of `finest` a voxel
+    bp, a = Backprojection(D, field/D, folds, padding), field/D
+    x = pixel_axis(D)*a
+    ball = soft_step(torch.sqrt(x[:, None, None]**2 + x[:, None]**2 + x**2), 0.3*field, 0.1*field)
+    kinds = torch.stack([particles.box.double(), particles.pixel_size.double()], 1)
+    c = torch.zeros(len(particles))
+    with progress_bar(2*len(particles), "matching images", progress=progress) as bar:
+        def sections(mask): # (N,) bool -> of a few images of one box and pixel size at a time
+            for kind in kinds[mask].unique(dim=0):
+                for i in (mask & (kinds == kind).all(1)).nonzero()[:, 0].split(max(1, 2**20//int(kind[0])**2)):
+                    yield i, *image_sections(particles, i.numpy()), float(kind[1])
+                    bar.update(len(i))
+        for i, F, weight, pixel in sections(torch.ones(len(particles), dtype=torch.bool)):
+            bp.insert(F/a**3, weight, projection_matrices(particles.R[i], particles.ctf[i]), pixel, fold[i])
+        rest = Backprojection(D, a, 1, padding)
+        every = {s: getattr(bp, s).view(folds, -1) for s in ("real", "imag", "weight")}
+        total = {s: v.sum(0) for s, v in every.items()}
+        for k in range(folds):
+            for s, v in every.items(): setattr(rest, s, total[s] - v[k])
+            others = rest.map()
+            others = replace(others, values=others.values*ball)
+            for i, F, weight, pixel in sections(fold == k):
+                d = F.shape[-2]
+                band = (frequency_radius(d, pixel) >= 1/coarsest) & (frequency_radius(d, pixel) < 1/finest)
+                S = map_sections(others, projection_matrices(particles.R[i], particles.ctf[i]), d, pixel, padding)
+                F, S = F*band, S*weight*band
+                c[i] = fourier_dot(F, S, d)/(fourier_dot(F, F, d)*fourier_dot(S, S, d)).sqrt().clamp(min=1e-30)
+    return c
 
 # %% ../nbs/41_maps.ipynb #e1e70eeb
 def randomise_phases(map:Map, # density

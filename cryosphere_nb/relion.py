@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['STAR_VERSIONS', 'OLD', 'star_blocks', 'read_star_blocks', 'Columns', 'star_pixel_size', 'star_rotations',
            'star_shifts', 'star_ctf', 'star_applied', 'aberration_columns', 'zernike_list', 'star_aberrations',
-           'refuse_tomography', 'read_star', 'stack_names', 'links_needed', 'cs_label', 'as_relion', 'added_columns',
-           'write_star', 'star_form', 'with_star_poses', 'write_particles']
+           'refuse_tomography', 'read_star', 'stack_names', 'links_needed', 'cs_label', 'cs_columns', 'as_relion',
+           'added_columns', 'write_star', 'star_form', 'with_star_poses', 'write_particles']
 
 # %% ../nbs/21_relion.ipynb #767c745a
 import os, re, warnings
@@ -21,7 +21,7 @@ from .geometry import euler_to_matrix, matrix_to_euler
 from .image import CTFParameters, electron_wavelength
 from .optics import Aberrations, coma
 from .particles import (Particles, check_magnification, check_quantity, check_shifts, checked_ctf,
-                                     with_aberrations, with_tables)
+                                     unit_poses, with_aberrations, with_tables)
 from .stacks import (check_headers, open_stacks, refuse_overwrite, row_label, split_image_names,
                                   write_stack)
 from .star import StarBlock, read_star_text, write_star_text
@@ -229,6 +229,7 @@ def refuse_tomography(blocks, # StarBlocks of the file
 def read_star(path, # .star file of RELION 3.0 or later
               project_dir=None, # folder that image names are relative to, if not beside or above the star file
               headers:str="error", # "error" or "warn" when the pixel size of a stack's header disagrees
+              need_poses:bool=True, # False: a file without angles will do, for its images and CTF
              ) -> Particles:
     "Particles of a RELION star file."
     path = Path(path)
@@ -239,7 +240,8 @@ def read_star(path, # .star file of RELION 3.0 or later
     names, index = split_image_names(block.table["rlnImageName"].to_numpy(), path)
     label = lambda row: c.at(row, "rlnImageName")
     # what the star file lacks is said before any stack is looked for
-    pixel, R, ctf = star_pixel_size(c), star_rotations(c), star_ctf(c)
+    posed = need_poses or c.has("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+    pixel, R, ctf = star_pixel_size(c), star_rotations(c) if posed else None, star_ctf(c)
     stacks, file, index = open_stacks(names, index, path, label, project_dir)
     if pixel is None:
         pixel = np.array([s.pixel_size for s in stacks])[file]
@@ -250,7 +252,7 @@ def read_star(path, # .star file of RELION 3.0 or later
         check_quantity("pixel size", pixel, label)
         warnings.warn(f"{path}: no pixel size; taken from the headers of the stacks")
     check_headers(stacks, file, pixel, c.numbers("rlnImageSize") if c.has("rlnImageSize") else None, label, headers)
-    shift = star_shifts(c, pixel)
+    R, shift = (R, star_shifts(c, pixel)) if posed else unit_poses(len(c.table), path)
     check_shifts(shift, pixel*np.array([s.box for s in stacks])[file], label)
     return Particles(block.table, R, shift, ctf, torch.tensor(pixel, dtype=torch.float32), torch.ones(len(block.table)),
                      stacks, file, index, tables, block.name, path, written={b.name: b.written for b in blocks})
@@ -277,14 +279,24 @@ def cs_label(name:str, # of a field
     "Name of the column of a star file that holds a field of a cs file."
     return "cs_" + re.sub(r"\W+", "_", name)
 
+def cs_columns(fields:pd.DataFrame, # table of a cs file
+              ) -> pd.DataFrame: # the same under names that start with cs_, after what RELION has a name for
+    "Columns of a star file: micrographs, half sets and classes, and all fields."
+    table = fields.rename(columns=cs_label)
+    if "location/micrograph_path" in fields:
+        table.insert(0, "rlnMicrographName", fields["location/micrograph_path"].astype(str).str.lstrip(">"))
+    # both count from 0 there, from 1 here; one value for all is no half set
+    for label, field, least in (("rlnRandomSubset", "alignments3D/split", 2),
+                                ("rlnClassNumber", "alignments3D/class", 1)):
+        if field in fields and fields[field].nunique() >= least:
+            table.insert(0, label, fields[field].astype(np.int64) + 1)
+    return table
+
 def as_relion(particles:Particles, # any particles
              ) -> Particles:
     "Particles with the tables of a star file. Those of a cs file keep its columns, under names that start with cs_."
     if particles.kind != "cs": return particles
-    fields = particles.table
-    table = fields.rename(columns=cs_label)
-    if "location/micrograph_path" in fields:
-        table.insert(0, "rlnMicrographName", fields["location/micrograph_path"].astype(str).str.lstrip(">"))
+    fields, table = particles.table, cs_columns(particles.table)
     if (particles.sign < 0).any():
         warnings.warn("a star file does not say that images are dark on light; its column cs_blob_sign does")
     return with_tables(replace(particles, table=table, kind="star"),
@@ -470,7 +482,7 @@ def write_particles(particles:Particles, # what to write, images included
     if path.suffix.lower() != ".star": raise InputError("path", path, "a name that ends in .star")
     refuse_overwrite(path, overwrite, inputs)
     cs = particles.kind == "cs"
-    made = with_tables(replace(particles, table=particles.table.rename(columns=cs_label)) if cs else particles)
+    made = with_tables(replace(particles, table=cs_columns(particles.table)) if cs else particles)
     optics, table = made.optics, made.table
     for g in optics["rlnOpticsGroup"]:
         rows = np.flatnonzero(table["rlnOpticsGroup"] == g)
