@@ -104,7 +104,7 @@ def make_model(structure:Structure, # nominal model, centred
     share = independent_share(config, box, box_a and box_a/box)
     decoder = (ResidueDecoder(structure.beads, motion.n_latent, motion.decoder_hidden) if motion.decoder == "residue"
                else Decoder(structure.beads, motion.n_latent, sum(p.n_segments for p in parts), motion.decoder_hidden,
-                            motion.pivots, motion.top_k))
+                            motion.pivots, motion.top_k, motion.full_turns))
     if copies is not None: copy_motion(decoder, copies.group, symmetry.moves == "each")
     alike = math.sqrt(symmetry.order if symmetry.moves == "all" else 1) # what copies say alike counts once
     encoder = make_encoder(EncoderInputs(config.recognition, n_images, box, config.n_latents, equal,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .core import InputError, Settings
-from .geometry import quaternion_to_rotvec, rodrigues_coefficients, rotate
+from .geometry import frame_to_rotvec, quaternion_to_rotvec, rodrigues_coefficients, rotate
 
 # %% ../nbs/13_decoder.ipynb #412a2305
 class MotionNet(nn.Module):
@@ -25,21 +25,29 @@ class MotionNet(nn.Module):
                  n_segments:int, # M
                  hidden=(256, 256), # widths of the hidden layers
                  shift_unit:float=10., # Å per unit of network output
-                 start:float=1e-2): # scale of the last layer at the start
+                 start:float=1e-2, # scale of the last layer at the start
+                 full_turns:bool=False): # may a ring of latents be a full turn? It says frames, not quaternions
         super().__init__()
+        self.n_segments, self.shift_unit, self.full_turns = n_segments, shift_unit, full_turns
+        identity = [1., 0, 0, 0, 1, 0] if full_turns else [1., 0, 0, 0] # the axes x and y, or a quaternion
+        self.register_buffer("identity", torch.tensor(identity), persistent=False)
         widths = [n_latent, *hidden]
         layers = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.LeakyReLU(0.1))]
-        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 7*n_segments))
-        self.n_segments, self.shift_unit = n_segments, shift_unit
-        self.register_buffer("identity", torch.tensor([1., 0, 0, 0]), persistent=False) # quaternion
+        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], (len(identity) + 3)*n_segments))
         with torch.no_grad():
             self.net[-1].weight *= start
             self.net[-1].bias.zero_()
 
+    def numbers(self, z:Tensor # (..., L)
+               ) -> tuple[Tensor, Tensor]: # (..., M, 4) quaternions or (..., M, 6) frames, (..., M, 3) shifts in Å
+        "What the network says, before rotations are made of it."
+        out = self.net(z).unflatten(-1, (self.n_segments, -1))
+        return out[..., :-3] + self.identity.to(z.dtype), self.shift_unit*out[..., -3:]
+
     def forward(self, z:Tensor) -> tuple[Tensor, Tensor]: # rotvec (B, M, 3) in rad, shift (B, M, 3) in Å
         "Motions of all segments at latents `z` (B, L)."
-        out = self.net(z).unflatten(-1, (self.n_segments, 7))
-        return quaternion_to_rotvec(out[..., :4] + self.identity.to(z.dtype)), self.shift_unit*out[..., 4:]
+        turn, shift = self.numbers(z)
+        return (frame_to_rotvec if self.full_turns else quaternion_to_rotvec)(turn), shift
 
 # %% ../nbs/13_decoder.ipynb #c830d337
 def segment_pivots(points:Tensor, # (R, 3) beads of the nominal structure, Å
@@ -213,12 +221,13 @@ class Decoder(nn.Module):
                  n_segments:int, # M
                  hidden=(256, 256), # widths of the motion network
                  pivots:str="centroid", # "centroid" of each segment, or "origin" as in the paper
-                 top_k:int=3): # segments that count for a residue
+                 top_k:int=3, # segments that count for a residue
+                 full_turns:bool=False): # as of `MotionNet`
         super().__init__()
         if pivots not in ("centroid", "origin"):
             raise InputError("pivots", repr(pivots), "'centroid' or 'origin'")
         self.register_buffer("beads", beads.clone())
-        self.motion = MotionNet(n_latent, n_segments, hidden)
+        self.motion = MotionNet(n_latent, n_segments, hidden, full_turns=full_turns)
         self.n_latent, self.pivots, self.top_k = n_latent, pivots, top_k
 
     def segment_pivots(self, G):
@@ -353,6 +362,8 @@ class DecoderSettings(Settings):
     decoder_hidden:tuple = (256, 256) # widths of the decoder's network
     pivots:str = "centroid" # segments turn about their "centroid", or about the "origin" as in the paper
     top_k:int = 3 # segments that count for a residue
+    # for segments that turn through a full circle, or nearly: motions are said by frames, which have no seam
+    full_turns:bool = False
 
     def validate(self):
         self.need("n_latent top_k", lambda v: v >= 1, "1 or more")

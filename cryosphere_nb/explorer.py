@@ -222,8 +222,8 @@ def export_decoder(run:Run, # finished run
     weight, segment = top_segments(G, decoder.top_k)
     return dict(layers=[dict(w=pack_exact(l.weight), b=pack_exact(l.bias), slope=slope(i))
                         for i, l in enumerate(layers) if isinstance(l, nn.Linear)],
-                shift_unit=decoder.motion.shift_unit, top_k=weight.shape[1], least=LEAST,
-                weight=pack_exact(weight), segment=pack_exact(segment),
+                shift_unit=decoder.motion.shift_unit, full_turns=decoder.motion.full_turns, top_k=weight.shape[1],
+                least=LEAST, weight=pack_exact(weight), segment=pack_exact(segment),
                 pivot=pack_exact(decoder.segment_pivots(G)),
                 atoms=pack_exact(atoms - run.offset), owner=pack_exact(owner), offset=run.offset.tolist())
 

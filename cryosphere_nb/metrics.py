@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['pearson', 'PrincipalMotions', 'principal_motions', 'motion_coordinate', 'coordinate_rmsd', 'rigid_floor',
            'segment_sizes', 'occupied_segments', 'hinge_positions', 'adjusted_rand', 'body_rotation', 'signed_angle',
-           'recovery_report']
+           'circular_correlation', 'recovery_report']
 
 # %% ../nbs/04_metrics.ipynb #028d2c5b
 from dataclasses import dataclass
@@ -162,6 +162,15 @@ def signed_angle(rotvecs:Tensor, # (N, 3), rad
         axis = axis * axis[axis.abs().argmax()].sign()
     axis = torch.as_tensor(axis).to(rotvecs)
     return rotvecs @ (axis/axis.norm())
+
+# %% ../nbs/04_metrics.ipynb #83497fab
+def circular_correlation(a:Tensor, # (N,), rad
+                         b:Tensor, # (N,), rad
+                        ) -> float: # -1 to 1, and about 0 if one says nothing of the other
+    "Correlation of angles of a full circle (Fisher and Lee)."
+    u, v = (torch.stack([x.cos(), x.sin()], -1) for x in (torch.as_tensor(a).double(), torch.as_tensor(b).double()))
+    det = lambda p, q: torch.linalg.det(p.T @ q)
+    return float(det(u, v)/(det(u, u)*det(v, v)).sqrt())
 
 # %% ../nbs/04_metrics.ipynb #fa5fd77e
 def recovery_report(recovered:Tensor, # (N, R, 3) one structure per image, Å

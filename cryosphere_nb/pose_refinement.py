@@ -6,9 +6,9 @@
 __all__ = ['WORTH_NATS', 'WORTH_PIXELS', 'ENOUGH_IMAGES', 'FARTHEST', 'SHAPES', 'DEGREES', 'ROUNDS_AT', 'STIFF', 'WORSE',
            'FEW_POSES', 'corrected_poses', 'pose_parabola', 'of_poses', 'five', 'best_corrections', 'pose_widths',
            'displacement_a', 'ask_in_batches', 'ask_poses', 'correct_poses', 'move_poses', 'poses_after', 'shapes',
-           'polynomials', 'common_motion', 'product', 'move_decoder', 'frame_layer', 'frame_of', 'set_frame',
-           'move_frame', 'pose_evidence', 'hold_frame', 'forget_motion', 'RefinePoses', 'pose_table', 'pose_words',
-           'plot_poses']
+           'polynomials', 'common_motion', 'product', 'turned_further', 'move_decoder', 'frame_layer', 'frame_of',
+           'set_frame', 'move_frame', 'pose_evidence', 'hold_frame', 'forget_motion', 'RefinePoses', 'pose_table',
+           'pose_words', 'plot_poses']
 
 # %% ../nbs/37_pose_refinement.ipynb #a60010e0
 import math
@@ -227,6 +227,14 @@ def product(p:Tensor, q:Tensor) -> Tensor: # (..., 4), w first
          + torch.linalg.cross(*torch.broadcast_tensors(p[..., 1:], q[..., 1:])))
     return torch.cat([p[..., :1]*q[..., :1] - (p[..., 1:]*q[..., 1:]).sum(-1, keepdim=True), v], -1)
 
+def turned_further(turn:Tensor, # (N, M, 4) quaternions or (N, M, 6) frames, of any length
+                   F:Tensor, # (N, 3, 3) a rotation that comes after
+                  ) -> Tensor: # as `turn`
+    "Quaternions or frames of both rotations."
+    if turn.shape[-1] == 6: return (turn.unflatten(-1, (2, 3)) @ F[:, None].mT).flatten(-2)
+    q = roma.rotmat_to_unitquat(F)[:, [3, 0, 1, 2]]
+    return product((q*torch.where(q[:, :1] < 0, -1., 1.))[:, None], turn)
+
 @torch.no_grad()
 def move_decoder(decoder:Decoder, # its last layer is changed
                  z:Tensor, # (N, L) latents
@@ -236,17 +244,15 @@ def move_decoder(decoder:Decoder, # its last layer is changed
     "From here on structures are F x + s, as nearly as the network can say it."
     motion, device = decoder.motion, z.device
     before, hidden = decoder(z, G), motion.net[:-1](z)
-    out = motion.net[-1](hidden).unflatten(-1, (motion.n_segments, 7))
-    pivots, one = decoder.segment_pivots(G), torch.tensor([1., 0, 0, 0], device=device)
-    turn = roma.rotmat_to_unitquat(F)[:, [3, 0, 1, 2]]
-    turn = turn*torch.where(turn[:, :1] < 0, -1., 1.)
-    place = pivots + motion.shift_unit*out[..., 4:]
-    wanted = torch.cat([product(turn[:, None], out[..., :4] + one) - one,
-                        (place @ F.mT + s[:, None] - pivots)/motion.shift_unit], -1)
+    turn, shift = motion.numbers(z)
+    pivots = decoder.segment_pivots(G)
+    wanted = torch.cat([turned_further(turn, F) - motion.identity,
+                        ((pivots + shift) @ F.mT + s[:, None] - pivots)/motion.shift_unit], -1)
     h = torch.cat([hidden, torch.ones(len(z), 1, device=device)], 1).double()
     square = h.T @ h
     ridge = 1e-4*square.diagonal().mean()*torch.eye(len(square), device=device)
-    change = torch.linalg.solve(square + ridge, h.T @ (wanted - out).flatten(1).double()).float()
+    missing = (wanted.flatten(1) - motion.net[-1](hidden)).double()
+    change = torch.linalg.solve(square + ridge, h.T @ missing).float()
     motion.net[-1].weight += change[:-1].T
     motion.net[-1].bias += change[-1]
     return superpose(before, decoder(z, G))

@@ -188,7 +188,7 @@ def settle(config:FitConfig, # as asked for
 MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast",
               "model_error_a")
 # settings that a folder of today's format may lack: they came later
-ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "junk", "loose_a", "missing", "model_error_a",
+ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "full_turns", "junk", "loose_a", "missing", "model_error_a",
          "moves", "points", "refine_atoms", "refine_poses", "symmetry", "terms", "turn_deg")
 # what runs did before there was the setting, where that is not today's default
 BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., refine_poses="never", turn_deg=None)

@@ -18,21 +18,44 @@ const csDecoder = packed => {
     return out;
   };
 
-  // Rotation vector and shift of each segment. The network says a quaternion, 1 for no turn, and a shift.
+  // A quaternion, 1 for no turn, is said as it is; a frame by where the axes x and y go, about. Made orthonormal, its
+  // matrix holds the quaternion four times, each time multiplied by one of its components: the largest is taken.
+  const numbers = packed.full_turns ? 6 : 4;
+  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+  const unit = v => v.map(c => c / Math.max(Math.sqrt(dot(v, v)), 1e-12));
+  const quaternion = said => {
+    if (!packed.full_turns) return [said[0] + 1, said[1], said[2], said[3]];
+    const x = unit([said[0] + 1, said[1], said[2]]);
+    const b = [said[3], said[4] + 1, said[5]];
+    const y = unit(b.map((c, i) => c - dot(x, b) * x[i]));
+    const u = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]];
+    const trace = x[0] + y[1] + u[2];
+    const [r, s, t] = [y[2] - u[1], u[0] - x[2], x[1] - y[0]];
+    const [xy, xu, yu] = [x[1] + y[0], x[2] + u[0], y[2] + u[1]];
+    const rows = [
+      [1 + trace, r, s, t],
+      [r, 1 - trace + 2 * x[0], xy, xu],
+      [s, xy, 1 - trace + 2 * y[1], yu],
+      [t, xu, yu, 1 - trace + 2 * u[2]],
+    ];
+    return rows[rows.reduce((most, row, i) => (row[i] > rows[most][most] ? i : most), 0)];
+  };
+
+  // Rotation vector and shift of each segment.
   const motions = z => {
     const out = layers.reduce(layer, Float64Array.from(z));
     const turns = new Float64Array(3 * segments);
     const shifts = new Float64Array(3 * segments);
     for (let m = 0; m < segments; m++) {
-      const at = 7 * m;
-      const sign = out[at] + 1 < 0 ? -1 : 1; // a quaternion and its negative are the same turn
-      const w = sign * (out[at] + 1);
-      const [x, y, u] = [1, 2, 3].map(c => sign * out[at + c]);
+      const at = (numbers + 3) * m;
+      const q = quaternion(out.subarray(at, at + numbers));
+      const sign = q[0] < 0 ? -1 : 1; // a quaternion and its negative are the same turn
+      const [w, x, y, u] = q.map(c => sign * c);
       const square = x * x + y * y + u * u;
       const norm = Math.sqrt(square);
       const factor = square < 1e-12 * w * w ? 2 / w : (2 * Math.atan2(norm, w)) / norm;
       turns.set([factor * x, factor * y, factor * u], 3 * m);
-      for (let c = 0; c < 3; c++) shifts[3 * m + c] = packed.shift_unit * out[at + 4 + c];
+      for (let c = 0; c < 3; c++) shifts[3 * m + c] = packed.shift_unit * out[at + numbers + c];
     }
     return [turns, shifts];
   };
