@@ -18,7 +18,7 @@ from torch import Tensor
 from .analysis import check_output
 from .core import InputError, generator, opened, write_csv
 from .ensembles import Clusters, cluster_images
-from .geometry import apply_rigid, rmsd, superpose
+from .geometry import apply_rigid, superpose
 from .plotting import finish_figure
 from .stacks import refuse_overwrite
 from .structure import Structure, load_frames, load_structure, save_structure
