@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FINEST_A', 'LEAST_NATS', 'LEAST_T', 'stretches', 'division', 'label', 'border_moves', 'border_gains',
-           'worth_of_motions', 'is_worth', 'chosen_moves', 'divided_anew', 'move_borders']
+           'worth_of_motions', 'worth_of_bending', 'is_worth', 'chosen_moves', 'divided_anew', 'move_borders']
 
 # %% ../nbs/32_borders.ipynb #d1d09e99
 import math
@@ -136,6 +136,22 @@ def worth_of_motions(model:CryoSphere,
         moved, nominal = (noise.gain(observed, view.render(x, seen))
                           for x in (model.points_at(model.latents_of(batch, sampler), G), still))
         out[:, 0] += _moments(moved - nominal)
+    return out
+
+@torch.no_grad()
+def worth_of_bending(model:CryoSphere, # with a `Bending`
+                     batches, # iterable of `Batch`
+                    ) -> Tensor: # (3, 1) double: images, sum and sum of squares over images, nats
+    "What bends are worth to the images: log-likelihood with them, minus that of the same segments when they are rigid."
+    out, G, decoder = torch.zeros(3, 1, dtype=torch.double), model.segmentation(), model.decoder
+    bending = decoder.bending
+    for batch in batches:
+        z, observed, gains = model.latents_of(batch), mean_free(fft2c(batch.images)), []
+        try:
+            for decoder.bending in bending, None:
+                gains.append(model.noise.gain(observed, model.render(model.points_at(z, G), batch)))
+        finally: decoder.bending = bending
+        out[:, 0] += _moments(gains[0] - gains[1])
     return out
 
 # %% ../nbs/32_borders.ipynb #159bf338

@@ -15,7 +15,7 @@ import numpy as np, torch
 from torch import Tensor
 
 from .core import InputError, fft2c, frequency_radius, half_plane_weights, mean_free, progress_bar
-from .decoder import Decoder, ResidueDecoder, copy_motion
+from .decoder import Bending, Decoder, ResidueDecoder, copy_motion
 from .encoders import EncoderInputs, make_encoder
 from .learner import Subset, load_model, own_batches
 from .likelihood import NoiseModel, mask_share
@@ -105,6 +105,12 @@ def make_model(structure:Structure, # nominal model, centred
     decoder = (ResidueDecoder(structure.beads, motion.n_latent, motion.decoder_hidden) if motion.decoder == "residue"
                else Decoder(structure.beads, motion.n_latent, sum(p.n_segments for p in parts), motion.decoder_hidden,
                             motion.pivots, motion.top_k, motion.full_turns))
+    bonded = bonded_pairs(structure)
+    if motion.bending_modes:
+        if copies is not None:
+            raise InputError("fit, setting 'bending_modes'", f"{motion.bending_modes} with moves '{symmetry.moves}'",
+                             "0, or moves 'one'", "Copies that move together do not bend yet.")
+        decoder.bending = Bending(structure.beads, bonded, motion.n_latent, motion.bending_modes)
     if copies is not None: copy_motion(decoder, copies.group, symmetry.moves == "each")
     alike = math.sqrt(symmetry.order if symmetry.moves == "all" else 1) # what copies say alike counts once
     encoder = make_encoder(EncoderInputs(config.recognition, n_images, box, config.n_latents, equal,
@@ -113,10 +119,10 @@ def make_model(structure:Structure, # nominal model, centred
     springs = elastic_pairs(structure.beads) if priors.elastic_weight > 0 else None
     stretch = alike*(priors.stretch_a or 1.)*math.sqrt(max(1., n_images/STRETCH_IMAGES))
     return CryoSphere(
-        decoder, segmentation, encoder, electrons, n_images, bonded_pairs(structure), config.picture.sigma_a,
+        decoder, segmentation, encoder, electrons, n_images, bonded, config.picture.sigma_a,
         NoiseModel(box, term.scale_std, term.noise == "white", share), stretch, points,
         None if priors.loose_a is None else loose, priors.loose_a or 1.,
-        alike*math.radians(priors.turn_deg) if config.turns else None, springs)
+        alike*math.radians(priors.turn_deg) if config.turns else None, springs, priors.bending_a)
 
 # %% ../nbs/35_building.ipynb #43f71784
 def with_picture(model:CryoSphere,
@@ -132,7 +138,8 @@ def with_picture(model:CryoSphere,
     noise.load_state_dict(model.noise.state_dict())
     moved_parts = None if model.part_shifts is None or points is None else loose
     view = CryoSphere(model.decoder, model.segmentation, model.encoder, electrons, model.n_images, model.bonded.cpu(),
-                      sigma, noise, model.stretch_std, points, moved_parts, model.loose_std, model.turn_std)
+                      sigma, noise, model.stretch_std, points, moved_parts, model.loose_std, model.turn_std,
+                      bending_std=model.bending_std)
     if moved_parts is not None: view.part_shifts = model.part_shifts
     return view.to(device).train(model.training)
 

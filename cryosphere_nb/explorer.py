@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from .analysis import Traversal, check_output, latent_axes
 from .core import InputError, figure_text, printable
-from .decoder import LEAST, top_segments
+from .decoder import LEAST, components, top_segments, without_mean
 from .ensembles import cluster_images
 from .particles import Particles
 from .ensembles import split_particles
@@ -213,19 +213,34 @@ def export_decoder(run:Run, # finished run
                    owner:np.ndarray, # (A,) residue each moves with
                   ) -> dict: # JSON-able
     "The decoder at the posterior-mean segmentation, for `decoder.js`."
-    decoder, G = run.model.decoder, run.segment_weights.cpu()
-    layers = list(decoder.motion.net)
+    decoder, G, atoms = run.model.decoder, run.segment_weights.cpu(), atoms - run.offset
+    weight, segment = top_segments(G, decoder.top_k)
+    layers, bending = _pack_layers(decoder.motion.net), getattr(decoder, "bending", None)
+    bends = dict(bending=_pack_bending(bending, G, atoms, torch.as_tensor(owner))) if bending else {}
+    return dict(layers=layers, shift_unit=decoder.motion.shift_unit, full_turns=decoder.motion.full_turns,
+                top_k=weight.shape[1], least=LEAST,
+                weight=pack_exact(weight), segment=pack_exact(segment),
+                pivot=pack_exact(decoder.segment_pivots(G)),
+                atoms=pack_exact(atoms), owner=pack_exact(owner), offset=run.offset.tolist(), **bends)
+
+def _pack_layers(net): # of Linear and LeakyReLU
+    "A network for the page."
+    layers = list(net)
     if not all(isinstance(l, (nn.Linear, nn.LeakyReLU)) for l in layers):
         raise InputError("export_decoder", "a network with other layers than Linear and LeakyReLU", "a `MotionNet`")
     slope = lambda i: (layers[i + 1].negative_slope
                        if i + 1 < len(layers) and isinstance(layers[i + 1], nn.LeakyReLU) else 1.)
-    weight, segment = top_segments(G, decoder.top_k)
-    return dict(layers=[dict(w=pack_exact(l.weight), b=pack_exact(l.bias), slope=slope(i))
-                        for i, l in enumerate(layers) if isinstance(l, nn.Linear)],
-                shift_unit=decoder.motion.shift_unit, full_turns=decoder.motion.full_turns, top_k=weight.shape[1],
-                least=LEAST, weight=pack_exact(weight), segment=pack_exact(segment),
-                pivot=pack_exact(decoder.segment_pivots(G)),
-                atoms=pack_exact(atoms - run.offset), owner=pack_exact(owner), offset=run.offset.tolist())
+    return [dict(w=pack_exact(l.weight), b=pack_exact(l.bias), slope=slope(i))
+            for i, l in enumerate(layers) if isinstance(l, nn.Linear)]
+
+@torch.no_grad()
+def _pack_bending(bending, G, atoms, owner): # of a decoder; (R, M), (A, 3) centred, (A,)
+    "How segments bend, for the page: turns of residues with the mean of each piece taken out."
+    holds, piece = bending.pieces(G)
+    fields = without_mean(components(bending.turns), piece).movedim(0, -1)
+    rides = bending.rides(atoms, owner, holds)
+    return dict(layers=_pack_layers(bending.net), fields=pack_exact(fields), beads=pack_exact(bending.beads),
+                holds=pack_exact(holds.int()), piece=pack_exact(piece), rides=pack_exact(rides))
 
 # %% ../nbs/44_explorer.ipynb #9e29cd5d
 def _pack_column(name, values):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HOOKS', 'READ_EVERY', 'CHECKPOINT', 'LONGEST', 'LOST', 'Callback', 'TrainState', 'on_signals', 'stop_on_interrupt',
            'end_as_interrupt', 'Learner', 'own_share', 'own_batches', 'make_optimizer', 'Progress', 'Weights', 'Anneal',
-           'CoarseToFine', 'on_the_clock', 'EstimateNoise', 'MoveBorders', 'SampleLatents', 'Subset', 'split_rows',
-           'by_appearance', 'HeldOut', 'training_report', 'Recorder', 'ProgressBar', 'save_checkpoint',
+           'CoarseToFine', 'on_the_clock', 'EstimateNoise', 'MoveBorders', 'BendSegments', 'SampleLatents', 'Subset',
+           'split_rows', 'by_appearance', 'HeldOut', 'training_report', 'Recorder', 'ProgressBar', 'save_checkpoint',
            'open_checkpoint', 'weights_of', 'load_model', 'load_checkpoint', 'Checkpoint', 'leave_group', 'Engine',
            'on_main', 'in_order', 'heard_once', 'miss_others', 'ScheduleSettings', 'EngineSettings']
 
@@ -26,7 +26,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .borders import (border_gains, border_moves, chosen_moves, divided_anew, division, is_worth,
-                                   move_borders, worth_of_motions)
+                                   move_borders, worth_of_bending, worth_of_motions)
 from .core import (InputError, Quiet, Settings, accelerate, check_seed, check_types, generator, is_live,
                                 say, write_atomic)
 from .elbo import kl_standard_normal, matching_kl_weight
@@ -78,6 +78,7 @@ class TrainState:
     pose_rounds:int = 0 # how often poses were asked about so far
     occupancy_rounds:int = 0 # how often images were asked what they lack so far
     border_rounds:int = 0 # how often borders of segments were tried so far
+    bends:bool|None = None # do images ask for segments that bend? None before `BendSegments` has asked them
     candidates:int|None = None # latents from the prior that each image is tried with; None before `SampleLatents` says
     visits:int = 0 # images of the current epoch that a sampler drew latents for
     news:int = 0 # of these, those that took one from the prior
@@ -311,6 +312,7 @@ def make_optimizer(model:nn.Module, # a `CryoSphere`
                    lr:float=5e-4, # encoder and decoder networks
                    lr_segments:float=2e-3, # mixture parameters
                    lr_loose:float=1e-2, # places of loose parts, Å
+                   lr_bending:float=2e-3, # turns of residues where segments bend, rad
                   ) -> torch.optim.Optimizer:
     "Adam with one parameter group per kind of parameter."
     own = getattr(model.encoder, "learning_rate", None) # a table's rows get a gradient once an epoch
@@ -318,6 +320,9 @@ def make_optimizer(model:nn.Module, # a `CryoSphere`
     found = [(name, list(getattr(model, name).parameters()), rate) for name, rate in groups]
     if getattr(model, "part_shifts", None) is not None:
         found.append(("loose", [model.part_shifts], lr_loose))
+    if bending := getattr(model.decoder, "bending", None):
+        found.append(("bending", [bending.turns], lr_bending))
+        found[1] = "decoder", [p for p in found[1][1] if p is not bending.turns], lr
     return torch.optim.Adam([dict(params=params, lr=rate, base_lr=rate, name=name) for name, params, rate in found])
 
 # %% ../nbs/33_learner.ipynb #0ad6c28a
@@ -470,6 +475,44 @@ class MoveBorders(Callback):
         move_borders(model.segmentation, divided_anew(parts, chosen))
         moments = learner.plain_optimizer.state.get(model.segmentation.nu, {})
         if "exp_avg" in moments: moments["exp_avg"].zero_()
+
+# %% ../nbs/33_learner.ipynb #5253a779
+class BendSegments(Callback):
+    "Segments begin to bend when their motions are known, and are rigid again if images do not ask for it."
+    order = -9 # after `Anneal`
+    def __init__(self,
+                 data, # images to ask
+                 apart:bool, # are they kept apart from training?
+                 start:float=0.45, asked:float=0.75, # progress at which bends begin, and images are asked
+                 images:int=512, batch_size:int=128): # how many are asked, at most
+        self.data, self.apart, self.start, self.when = data, apart, start, asked
+        self.images, self.batch_size = images, batch_size
+
+    def before_batch(self, learner):
+        s = learner.state
+        if s.progress >= self.start and s.bends is not False: return
+        for group in learner.optimizer.param_groups:
+            if group.get("name") == "bending": group["lr"] = 0.
+
+    def after_batch(self, learner):
+        s = learner.state
+        if s.bends is not None or s.progress < self.when: return
+        with on_the_clock(s): s.bends = self._worth(learner)
+        if s.bends: return
+        with torch.no_grad(): learner.model.decoder.bending.turns.zero_()
+        s.best_loss, s.best_epoch, s.waited = math.inf, 0, 0
+
+    def _worth(self, learner): # -> bool
+        n, model = len(self.data), learner.model
+        rows = torch.linspace(0, n - 1, min(n, self.images)).round().long()
+        own = own_batches(len(rows), self.batch_size, (learner.rank, learner.world))
+        sums = worth_of_bending(model, (self.data.batch(rows[i]).to(learner.device) for i in own))
+        sums = learner.reduce(sums.to(learner.device)).cpu()
+        if not self.apart: # each gain, less its share of the numbers
+            count, total, square = sums
+            share = model.decoder.bending.turns.numel()/model.n_images
+            sums = torch.stack([count, total - share*count, square - 2*share*total + share**2*count])
+        return bool(is_worth(sums, model.n_images))
 
 # %% ../nbs/33_learner.ipynb #a4347d56
 class SampleLatents(Callback):

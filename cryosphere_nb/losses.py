@@ -266,6 +266,8 @@ class PriorSettings(Settings):
     # prior standard deviation by which side chains, bases and ligands sit elsewhere than in the model, Å;
     # None keeps them there
     loose_a:float|None = 0.7
+    # prior standard deviation by which a bend (`bending_modes`) changes distances of neighbours, within 10 Å, Å
+    bending_a:float = 0.5
     continuity_weight:float = 0. # bonded neighbours keep their distance
     clash_weight:float = 0. # beads keep 4 Å apart
     # nats per Å² by which distances of neighbours (within 12 Å) change in the mean square,
@@ -275,6 +277,6 @@ class PriorSettings(Settings):
 
     def validate(self):
         self.need("kl_warmup", lambda v: 0 <= v < 1, "a fraction, at least 0 and below 1")
-        self.need("stretch_a turn_deg loose_a", lambda v: v > 0, "a positive number")
+        self.need("stretch_a turn_deg loose_a bending_a", lambda v: v > 0, "a positive number")
         self.need("kl_weight continuity_weight clash_weight elastic_weight", lambda v: 0 <= v < float("inf"),
                   "a number, not negative")

@@ -359,6 +359,7 @@ def forget_motion(model:CryoSphere): # the last layer of its decoder is changed
     if isinstance(motion, CopiedMotion): motion = motion.motion
     if isinstance(motion, MotionNet):
         for p in motion.net[-1].parameters(): p.zero_()
+    if bending := getattr(model.decoder, "bending", None): bending.turns.zero_()
 
 class RefinePoses(Callback):
     "Corrects the poses of all images a few times while the model learns, if the images say that they are wrong."

@@ -104,6 +104,7 @@ class FitConfig:
         return LossWeights(
             correlation=float(not gaussian), likelihood=float(gaussian), kl=kl, kl_global=kl,
             stretch=float(p.stretch_a is not None), turn=float(self.turns), loose=float(p.loose_a is not None),
+            bending=float(self.motion.bending_modes > 0),
             continuity=p.continuity_weight, clash=p.clash_weight, elastic=p.elastic_weight,
             occupancy=self.segments.occupancy_weight, **p.terms)
 
@@ -188,8 +189,9 @@ def settle(config:FitConfig, # as asked for
 MAY_CHANGE = ("epochs", "max_minutes", "precision", "cpu", "memory_gb", "checkpoint_seconds", "check", "contrast",
               "model_error_a")
 # settings that a folder of today's format may lack: they came later
-ADDED = ("border_rounds", "candidates", "decoder", "elastic_weight", "full_turns", "junk", "loose_a", "missing", "model_error_a",
-         "moves", "points", "refine_atoms", "refine_poses", "symmetry", "terms", "turn_deg")
+ADDED = ("bending_a", "bending_modes", "border_rounds", "candidates", "decoder", "elastic_weight", "full_turns", "junk",
+         "loose_a", "missing", "model_error_a", "moves", "points", "refine_atoms", "refine_poses", "symmetry", "terms",
+         "turn_deg")
 # what runs did before there was the setting, where that is not today's default
 BEFORE = dict(border_rounds=0, loose_a=None, model_error_a=0., refine_poses="never", turn_deg=None)
 

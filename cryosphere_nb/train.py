@@ -26,7 +26,7 @@ from .domains import Domains, find_domains
 from .geometry import radius_a, rigid_modes
 from .inference import (chain_misfit, final_model, gaussian_kl, infer, infer_together,
                                      latent_response)
-from .learner import (Anneal, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner,
+from .learner import (Anneal, BendSegments, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner,
                                    MoveBorders, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState,
                                    Weights, end_as_interrupt, heard_once, in_order, load_checkpoint, load_model,
                                    make_optimizer, miss_others, on_main, open_checkpoint, split_rows, training_report,
@@ -313,6 +313,9 @@ def make_learner(net:CryoSphere, data:Subset, apart:Subset, # images that are tr
     if config.sampled: standard.append(SampleLatents(len(data.data), config.sampled))
     if segments.border_rounds and config.motion.decoder == "segments":
         standard.append(MoveBorders(segments.border_rounds, seed=s.seed, batch_size=min(128, s.batch_size)))
+    if config.motion.bending_modes:
+        standard.append(BendSegments(apart if len(apart) else data, len(apart) > 0,
+                                     batch_size=min(128, s.batch_size)))
     if may_move(config) and data.data.pose_std is not None:
         standard.append(RefinePoses(data.data, config.poses.refine_poses, batch_size=min(128, s.batch_size)))
     if data.data.shown is not None:

@@ -1,22 +1,81 @@
+// A network: its layers, and what a layer makes of numbers.
+const csLayers = packed => packed.map(({ w, b, slope }) => ({ w: csUnpack(w), b: csUnpack(b), slope }));
+
+const csLayer = (x, { w, b, slope }) => {
+  const out = new Float64Array(b.length);
+  for (let i = 0; i < out.length; i++) {
+    let sum = b[i];
+    for (let j = 0; j < x.length; j++) sum += w[i * x.length + j] * x[j];
+    out[i] = sum < 0 ? slope * sum : sum;
+  }
+  return out;
+};
+
+// A vector (x, y, u) turned by a rotation vector (a, b, c).
+const csTurned = ([x, y, u], [a, b, c]) => {
+  const square = a * a + b * b + c * c;
+  const angle = Math.sqrt(square);
+  const half = Math.sin(angle / 2);
+  const p = square < 1e-6 ? 1 - square / 6 : Math.sin(angle) / angle;
+  const q = square < 1e-6 ? 0.5 - square / 24 : (2 * half * half) / square;
+  const cx = b * u - c * y;
+  const cy = c * x - a * u;
+  const cu = a * y - b * x;
+  return [x + p * cx + q * (b * cu - c * cy), y + p * cy + q * (c * cx - a * cu), u + p * cu + q * (a * cy - b * cx)];
+};
+
+// Where atoms are before segments move, if segments bend: residues turn, and the links between them carry the chain
+// along; the mean of a piece of chain is taken out.
+const csBending = (packed, atoms, owner) => {
+  const layers = csLayers(packed.layers);
+  const [fields, beads, holds, piece, rides] = ['fields', 'beads', 'holds', 'piece', 'rides'].map(name =>
+    csUnpack(packed[name]),
+  );
+  const residues = piece.length;
+  const at = (v, i) => [v[3 * i], v[3 * i + 1], v[3 * i + 2]];
+  return z => {
+    const amounts = [1, ...layers.reduce(csLayer, Float64Array.from(z))];
+    const turns = new Float64Array(3 * residues);
+    amounts.forEach((amount, k) => {
+      for (let i = 0; i < turns.length; i++) turns[i] += amount * fields[k * turns.length + i];
+    });
+    const link = i => [0, 1, 2].map(c => (turns[3 * i + c] + turns[3 * i + 3 + c]) / 2);
+    const shifts = new Float64Array(3 * residues);
+    const sums = new Float64Array(3 * residues); // of each piece
+    const counts = new Float64Array(residues);
+    for (let i = 0; i < residues; i++) {
+      const [before, here] = [i ? at(beads, i - 1) : [], at(beads, i)];
+      const step = here.map((v, c) => v - before[c]);
+      const change = i && holds[i - 1] ? csTurned(step, link(i - 1)).map((v, c) => v - step[c]) : [0, 0, 0];
+      counts[piece[i]]++;
+      for (let c = 0; c < 3; c++) {
+        shifts[3 * i + c] = (i && shifts[3 * i - 3 + c]) + change[c];
+        sums[3 * piece[i] + c] += shifts[3 * i + c];
+      }
+    }
+    const out = new Float64Array(3 * owner.length);
+    for (let j = 0; j < owner.length; j++) {
+      const i = owner[j];
+      const bead = at(beads, i);
+      const arm = at(atoms, j).map((v, c) => v - bead[c]);
+      const turned = csTurned(arm, rides[j] < residues ? at(turns, rides[j]) : link(rides[j] - residues));
+      for (let c = 0; c < 3; c++)
+        out[3 * j + c] = bead[c] + shifts[3 * i + c] - sums[3 * piece[i] + c] / counts[piece[i]] + turned[c];
+    }
+    return out;
+  };
+};
+
 // The decoder of a run: a latent becomes the positions of the drawn atoms. The formulas are those of the chapter on the
 // decoder; `packed` is what `export_decoder` sends.
 const csDecoder = packed => {
-  const layers = packed.layers.map(({ w, b, slope }) => ({ w: csUnpack(w), b: csUnpack(b), slope }));
+  const layers = csLayers(packed.layers);
   const [weight, segment, pivot, atoms, owner] = ['weight', 'segment', 'pivot', 'atoms', 'owner'].map(name =>
     csUnpack(packed[name]),
   );
   const segments = pivot.length / 3;
   const most = packed.top_k; // segments a residue may belong to
-
-  const layer = (x, { w, b, slope }) => {
-    const out = new Float64Array(b.length);
-    for (let i = 0; i < out.length; i++) {
-      let sum = b[i];
-      for (let j = 0; j < x.length; j++) sum += w[i * x.length + j] * x[j];
-      out[i] = sum < 0 ? slope * sum : sum;
-    }
-    return out;
-  };
+  const bent = packed.bending && csBending(packed.bending, atoms, owner);
 
   // A quaternion, 1 for no turn, is said as it is; a frame by where the axes x and y go, about. Made orthonormal, its
   // matrix holds the quaternion four times, each time multiplied by one of its components: the largest is taken.
@@ -43,7 +102,7 @@ const csDecoder = packed => {
 
   // Rotation vector and shift of each segment.
   const motions = z => {
-    const out = layers.reduce(layer, Float64Array.from(z));
+    const out = layers.reduce(csLayer, Float64Array.from(z));
     const turns = new Float64Array(3 * segments);
     const shifts = new Float64Array(3 * segments);
     for (let m = 0; m < segments; m++) {
@@ -65,8 +124,9 @@ const csDecoder = packed => {
   const decode = z => {
     const [turns, shifts] = motions(z);
     const out = new Float32Array(3 * owner.length);
+    const start = bent ? bent(z) : atoms;
     for (let i = 0; i < owner.length; i++) {
-      let [x, y, u] = [atoms[3 * i], atoms[3 * i + 1], atoms[3 * i + 2]];
+      let [x, y, u] = [start[3 * i], start[3 * i + 1], start[3 * i + 2]];
       let [dx, dy, du] = packed.offset;
       for (let k = 0; k < most; k++) {
         const share = weight[owner[i] * most + k];
