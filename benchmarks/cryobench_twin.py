@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from scipy.spatial import cKDTree
 
-from recovery import plain, run_options, show_and_store
+from recovery import facts, plain, run_options, store
 
 from cryosphere_nb.benchmarks import train_fully
 from cryosphere_nb.core import fft2c, fourier_crop, generator, ifft2c, read_json, write_atomic, write_json
@@ -193,10 +193,14 @@ def noise_level(s, frames, seed, snr=SNR, images=2) -> tuple[float, float]:
 
 def make(a):
     "Write a twin in CryoBench's layout, with star file and atoms beside it."
+    asked = dict(set=a.set, each=a.each, seed=a.seed, snr=a.snr)
+    if (file := a.folder/"twin.json").is_file() and any((held := read_json(file))[k] != v for k, v in asked.items()):
+        raise SystemExit(f"{a.folder} holds another twin: {held}")
     s, frames, table, nominal = conformations(a.set, a.pdb, a.seed)
     out, stacks = a.folder, a.folder/f"images/snr{a.snr:g}"
     stacks.mkdir(parents=True, exist_ok=True)
     std, small_snr = noise_level(s, frames, a.seed, a.snr)
+    write_json(file, plain(asked | dict(snr_small=small_snr, noise_std=std, clearance_a=table.least_distance_a.min())))
     print(f"noise of standard deviation {std:.4g}: SNR {a.snr:g} in {LARGE[0]} pixels, {small_snr:.4f} in {SMALL[0]}")
     names = [f"{k:03d}_particles_{SMALL[0]}.mrcs" for k in range(N)]
     drawn, start, made = [], time.perf_counter(), 0
@@ -207,7 +211,7 @@ def make(a):
         write_stack(stacks/name, torch.cat([stack.images(i) for i in torch.arange(a.each).split(200)]), SMALL[1],
                     overwrite=True)
         made += a.each
-        if k % 10 == 9 and made:
+        if k % 10 == 9:
             print(f"{k + 1} conformations; {1e3*(time.perf_counter() - start)/made:.1f} ms an image", flush=True)
     for k in range(N):
         if not (file := out/f"vols/{SMALL[0]}_org/{k:03d}.mrc").is_file():
@@ -230,8 +234,6 @@ def make(a):
     with write_atomic(out/"particles_truth.csv") as tmp:
         pd.DataFrame(dict(image=np.arange(len(labels)), state=labels)).join(
             table.iloc[labels].reset_index(drop=True)).to_csv(tmp, index=False)
-    write_json(out/"twin.json", plain(dict(set=a.set, each=a.each, seed=a.seed, snr=a.snr, snr_small=small_snr,
-                                           noise_std=std, clearance_a=table.least_distance_a.min())))
     save_structure(s, out/"crystal.cif", overwrite=True)
     save_structure(nominal, out/"nominal.cif", overwrite=True)
     particles, truth = read_cryobench(out, b_factor=OPTICS.b_factor_a2, arrangement=SETS[a.set])
@@ -322,21 +324,21 @@ def measure(a):
             with contextlib.nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as keep:
                 out = Path(keep)/"_".join([about["set"], str(len(particles)), degraded, str(seed), *(
                     f"{k}{v}" for k, v in a.set)])
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 run = train_fully(particles, model, out, resume=out.is_dir(), seed=seed, **dict(a.set))
-                minutes = (time.perf_counter() - start)/60
+                minutes, cpu = (time.perf_counter() - start)/60, (time.process_time() - cpu)/60
                 start = time.perf_counter()
                 score = score_cryobench(run, truth)
                 row = dict(method="default" if not a.set else "settings", subset=f"{degraded} nominal", seed=seed,
-                           minutes=minutes, minutes_training=run.state.elapsed/60, epochs=run.state.epoch,
-                           minutes_score=(time.perf_counter() - start)/60)
+                           minutes=minutes, cpu_minutes=cpu, minutes_training=run.state.elapsed/60,
+                           epochs=run.state.epoch, minutes_score=(time.perf_counter() - start)/60)
                 row |= {k: float(v) for k, v in score.summary.items()}
                 row |= told_by_atoms(run, a.folder, truth, about["set"])
                 row |= dict(auc_of=score.conformations.auc.tolist(), nominal_of=score.conformations.nominal.tolist(),
                             nats=float(run.information.nanmedian()))
             print(score, pd.Series({k: v for k, v in row.items() if not isinstance(v, list)}).to_string(), sep="\n",
                   flush=True)
-            show_and_store(a.out, pd.DataFrame([plain(row)]), own)
+            store(a.out, pd.DataFrame([row]), facts() | own)
 
 def forecast(a):
     "What `plan` says of a whole run."
@@ -346,7 +348,7 @@ def forecast(a):
     row = dict(method="plan", subset="", seed=0, stack=about["set"], stack_images=a.images, settings=dict(a.set),
                minutes=float(p.minutes), minutes_epoch=float(p.epoch_minutes), minutes_poses=float(p.pose_minutes),
                epochs=p.config.epochs, batch=p.config.batch_size, gb=float(p.peak_gb))
-    show_and_store(a.out, pd.DataFrame([plain(row)]), {})
+    store(a.out, pd.DataFrame([row]), facts())
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
