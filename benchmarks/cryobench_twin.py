@@ -302,19 +302,20 @@ def told_by_atoms(run, folder, truth, which) -> dict:
                        within_30_deg=float((off < 30).double().mean()),
                        off_of=[float(v.median()) for v in off.split(len(truth)//N)])
 
-def known(folder):
-    "A twin: images, truth, and what was written when it was made."
+def known(folder, each=None):
+    "A twin: images, or the first so many of each conformation, truth, and what was written when it was made."
     about = read_json(folder/"twin.json")
     particles, truth = read_cryobench(folder, b_factor=OPTICS.b_factor_a2, arrangement=SETS[about["set"]])
     if about["set"] == "IgG-RL": # conformations are as near to each other as their RMSD is small
         beads = np.load(folder/"particles_truth.npz")["beads"].reshape(N, -1)
         u, size, _ = np.linalg.svd(beads - beads.mean(0), full_matrices=False)
         truth = replace(truth, latents=torch.from_numpy(u*size)[truth.labels])
-    return about, particles, truth
+    rows = np.arange(len(particles)).reshape(N, -1)[:, :each].ravel()
+    return about, particles.select(rows), replace(truth, labels=truth.labels[rows], latents=truth.latents[rows])
 
 def measure(a):
     "Train and score."
-    about, particles, truth = known(a.folder)
+    about, particles, truth = known(a.folder, a.each)
     own = dict(stack=about["set"], snr=about["snr"], snr_small=about["snr_small"], stack_images=len(particles),
                data_seed=about["seed"], settings=dict(a.set))
     for seed in a.seeds:
@@ -369,6 +370,7 @@ if __name__ == "__main__":
         q.add_argument("folder", type=Path)
         run_options(q, "cryobench_twin.json")
         if name == "fit":
+            q.add_argument("--each", type=int, help="take the first so many images of each conformation (all)")
             q.add_argument("--nominal", nargs="+", default=["turned"], choices=["turned", "degraded"],
                            help="nominal model: the Fab turned by 90 degrees; and every domain 4 degrees and 1 A off")
         else: q.add_argument("--images", type=int, default=N*EACH, help="as many images (100000)")
