@@ -39,6 +39,7 @@ from cryosphere_nb.image import oversampling, render
 from cryosphere_nb.maps import structure_map, write_map
 from cryosphere_nb.particles import with_tables
 from cryosphere_nb.plan import plan
+from cryosphere_nb.posterior import PosteriorSettings
 from cryosphere_nb.relion import write_star
 from cryosphere_nb.stacks import write_stack
 from cryosphere_nb.structure import Structure, load_structure, save_structure
@@ -303,19 +304,23 @@ def told_by_atoms(run, folder, truth, which) -> dict:
                        off_of=[float(v.median()) for v in off.split(len(truth)//N)])
 
 def known(folder, each=None):
-    "A twin: images, or the first so many of each conformation, truth, and what was written when it was made."
+    "A twin: what was written when it was made, images, truth; all, or the first so many of each conformation."
     about = read_json(folder/"twin.json")
     particles, truth = read_cryobench(folder, b_factor=OPTICS.b_factor_a2, arrangement=SETS[about["set"]])
     if about["set"] == "IgG-RL": # conformations are as near to each other as their RMSD is small
         beads = np.load(folder/"particles_truth.npz")["beads"].reshape(N, -1)
         u, size, _ = np.linalg.svd(beads - beads.mean(0), full_matrices=False)
         truth = replace(truth, latents=torch.from_numpy(u*size)[truth.labels])
+    return about, *first(particles, truth, each)
+
+def first(particles, truth, each):
+    "The first so many images of each conformation, and their truth."
     rows = np.arange(len(particles)).reshape(N, -1)[:, :each].ravel()
-    return about, particles.select(rows), replace(truth, labels=truth.labels[rows], latents=truth.latents[rows])
+    return particles.select(rows), replace(truth, labels=truth.labels[rows], latents=truth.latents[rows])
 
 def measure(a):
     "Train and score."
-    about, particles, truth = known(a.folder, a.each)
+    about, particles, every = known(a.folder, a.each)
     own = dict(stack=about["set"], snr=about["snr"], snr_small=about["snr_small"], stack_images=len(particles),
                data_seed=about["seed"], settings=dict(a.set))
     for seed in a.seeds:
@@ -327,11 +332,16 @@ def measure(a):
                     f"{k}{v}" for k, v in a.set)])
                 start, cpu = time.perf_counter(), time.process_time()
                 run = train_fully(particles, model, out, resume=out.is_dir(), seed=seed, **dict(a.set))
+                truth = every
+                if a.ask:
+                    some, truth = first(particles, every, a.ask)
+                    found = run.infer(some, refine=PosteriorSettings().refine)
+                    run = replace(run, latents=found.latents, latent_cov=found.latent_cov)
                 minutes, cpu = (time.perf_counter() - start)/60, (time.process_time() - cpu)/60
                 start = time.perf_counter()
                 score = score_cryobench(run, truth)
                 row = dict(method="default" if not a.set else "settings", subset=f"{degraded} nominal", seed=seed,
-                           minutes=minutes, cpu_minutes=cpu, minutes_training=run.state.elapsed/60,
+                           asked=len(truth), minutes=minutes, cpu_minutes=cpu, minutes_training=run.state.elapsed/60,
                            epochs=run.state.epoch, minutes_score=(time.perf_counter() - start)/60)
                 row |= {k: float(v) for k, v in score.summary.items()}
                 row |= told_by_atoms(run, a.folder, truth, about["set"])
@@ -371,6 +381,8 @@ if __name__ == "__main__":
         run_options(q, "cryobench_twin.json")
         if name == "fit":
             q.add_argument("--each", type=int, help="take the first so many images of each conformation (all)")
+            q.add_argument("--ask", type=int, help="after `--set refine=0`: search the posterior of, and score, the "
+                                                   "first so many images of each conformation only")
             q.add_argument("--nominal", nargs="+", default=["turned"], choices=["turned", "degraded"],
                            help="nominal model: the Fab turned by 90 degrees; and every domain 4 degrees and 1 A off")
         else: q.add_argument("--images", type=int, default=N*EACH, help="as many images (100000)")
