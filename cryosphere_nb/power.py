@@ -354,6 +354,8 @@ def plot_power(p:Power) -> Figure:
     right.set_ylim(0, None)
     for ax in (left, right):
         ax.set_xscale("log")
+        ax.set_xticks(p.table.index.levels[2], p.table.index.levels[2])
+        ax.minorticks_off()
         ax.set_xlabel("images")
         ax.legend(fontsize=7, frameon=False)
     return finish_figure(fig)
