@@ -215,7 +215,7 @@ def share_error(told:Run, # of `ask_again`
     true = measure(stack.truth, told.nominal, {"x": coordinate})["x"].to_numpy() < border
     share, draws = population(told, {"x": coordinate}, n_boot=n_boot)["x"].below(np.array([border]))
     off, std, n = share[0] - true.mean(), draws[:, 0].std(), len(stack)
-    return ShareError(float(true.mean()), float(std*n**0.5), float(max(0., off**2 - std**2)**0.5))
+    return ShareError(float(true.mean()), float(std*n**0.5), float(max(0., off**2 - 4*std**2)**0.5))
 
 # %% ../nbs/54_power.ipynb #cbc664b7
 def expected_evidence(precision:Tensor, # (n, 6, 6) of a region's motions in each image, latents integrated out, 1/Å²
@@ -354,6 +354,8 @@ def plot_power(p:Power) -> Figure:
     right.set_ylim(0, None)
     for ax in (left, right):
         ax.set_xscale("log")
+        ax.set_xticks(p.table.index.levels[2], p.table.index.levels[2])
+        ax.minorticks_off()
         ax.set_xlabel("images")
         ax.legend(fontsize=7, frameon=False)
     return finish_figure(fig)
