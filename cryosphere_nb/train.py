@@ -26,7 +26,8 @@ from .domains import Domains, find_domains
 from .geometry import radius_a, rigid_modes
 from .inference import (chain_misfit, final_model, gaussian_kl, infer, infer_together,
                                      latent_response)
-from .learner import (Anneal, BendSegments, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut, Learner,
+from .learner import (Anneal, BendSegments, Checkpoint, CoarseToFine, Engine, EstimateNoise, HeldOut,
+                                   Learner,
                                    MoveBorders, Progress, ProgressBar, Recorder, SampleLatents, Subset, TrainState,
                                    Weights, end_as_interrupt, heard_once, in_order, load_checkpoint, load_model,
                                    make_optimizer, miss_others, on_main, open_checkpoint, split_rows, training_report,
