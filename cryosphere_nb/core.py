@@ -114,10 +114,12 @@ def fft2c(image:Tensor, # (..., D, D) real, origin at pixel D//2
         sign = 1 - 2*(torch.arange(D, device=image.device, dtype=image.dtype) % 2)
         sign = sign[:, None]*sign[:D//2 + 1]
         times = sign if times is None else sign*times
-    return RealFFT.apply(image, image.new_ones(()) if times is None else times)
+    if times is None: times = image.new_ones(())
+    if times.requires_grad: return RealFFT.apply(image, image.new_ones(()))*times
+    return RealFFT.apply(image, times)
 
 class RealFFT(torch.autograd.Function):
-    """`torch.fft.rfft2` of square images, times a real filter.
+    """`torch.fft.rfft2` of square images, times a real filter, which is taken for a constant.
 
     Its gradient is one inverse real FFT; PyTorch's own fills up the half plane with zeros and takes a complex one."""
     generate_vmap_rule = True
@@ -125,21 +127,21 @@ class RealFFT(torch.autograd.Function):
     def forward(image, times): return torch.fft.rfft2(image)*times
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        image, times = inputs
+        ctx.D = image.shape[-1]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(times)
+        ctx.save_for_forward(times)
     @staticmethod
     def backward(ctx, G):
-        image, times = ctx.saved_tensors
-        D = image.shape[-1]
-        counts = 1/half_plane_weights(D, G.device, G.real.dtype) # complex numbers divide slowly
-        own = torch.fft.irfft2(G*(times*counts), s=(D, D)) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]: return own, None
-        return own, (G*torch.fft.rfft2(image).conj()).real.sum_to_size(times.shape)
+        if G is None: return None, None
+        times, = ctx.saved_tensors
+        counts = 1/half_plane_weights(ctx.D, G.device, G.real.dtype) # complex numbers divide slowly
+        return torch.fft.irfft2(G*(times*counts), s=(ctx.D, ctx.D)), None
     @staticmethod
     def jvp(ctx, velocity, change):
-        image, times = ctx.saved_tensors
-        moved = 0. if velocity is None else torch.fft.rfft2(velocity)*times
-        return moved if change is None else moved + torch.fft.rfft2(image)*change
+        if change is not None: raise NotImplementedError("a forward derivative of the filter: multiply the half plane")
+        return None if velocity is None else torch.fft.rfft2(velocity)*ctx.saved_tensors[0]
 
 def ifft2c(F:Tensor, # (..., D, D//2+1) complex half plane
            D:int, # box, pixels (the half plane alone cannot tell even from odd)
