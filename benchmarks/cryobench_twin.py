@@ -37,6 +37,7 @@ from cryosphere_nb.cryobench import read_cryobench, score_cryobench
 from cryosphere_nb.geometry import rmsd, roma, rotate, superpose
 from cryosphere_nb.image import oversampling, render
 from cryosphere_nb.maps import structure_map, write_map
+from cryosphere_nb.metrics import circular_correlation
 from cryosphere_nb.particles import with_tables
 from cryosphere_nb.plan import plan
 from cryosphere_nb.posterior import PosteriorSettings
@@ -278,12 +279,6 @@ def dihedral(s:Structure, beads) -> torch.Tensor: # (n, R, 3) -> (n,) rad
     q = roma.rotmat_to_unitquat(to(~fab).mT @ to(fab))
     axis = torch.nn.functional.normalize((s.xyz[b] - s.xyz[a]).double(), dim=0)
     return 2*torch.atan2(q[:, :3] @ axis, q[:, 3])
-
-def circular_correlation(a, b) -> float: # (n,) rad each
-    "Of two sets of angles, after Fisher and Lee: 1 if they differ by a constant; no mean directions are needed."
-    e = lambda sign: float(torch.exp(1j*(a + sign*b)).mean().abs()**2)
-    m = lambda v: 1 - float(torch.exp(2j*v).mean().abs()**2)
-    return (e(-1) - e(1))/math.sqrt(m(a)*m(b))
 
 def told_by_atoms(run, folder, truth, which) -> dict:
     "RMSD without superposition, image by image; for IgG-1D the dihedral."
