@@ -975,8 +975,8 @@ class ScheduleSettings(Settings):
     seed:int|None = 0 # of weights, order and noise; None draws one and records it
     lr:float = 1e-3 # learning rate of the networks
     # latents of the prior that each image is tried with in a training step, 16 for large motions in noise;
-    # 0 trusts the encoder
-    candidates:int = 0
+    # 0 trusts the encoder; None: 16 where protomers of a symmetric molecule move one by one, else 0
+    candidates:int|None = None
     # training begins at this resolution, Å; None: 0.4 of the molecule's radius; 0 sees all from the start
     coarse_a:float|None = None
     coarse_until:float = 0.5 # fraction of training after which all frequencies count

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['CANDIDATE_STD', 'FAR', 'AGAIN', 'ENOUGH', 'CHECKS', 'STRUCTURES', 'LEFT', 'MOST', 'SEEN', 'FINEST', 'EFFECTIVE',
            'TRUSTED', 'Posterior', 'pose_motions', 'LoosePoses', 'ImagePosterior', 'search_model', 'blur_a',
-           'draw_candidates', 'far_start', 'search', 'look_again', 'laplace', 'laplace_holds', 'alone',
-           'infer_posterior', 'climb_and_weigh', 'log_proposal', 'weigh', 'mean_structures', 'PosteriorSettings',
-           'PoseSettings', 'wave_numbers', 'small_numbers', 'along_axes', 'bead_transform', 'density_transform',
-           'corners', 'from_grid', 'telling', 'Eigenvolumes', 'LinearPosterior', 'Conformations', 'infer_shared']
+           'draw_candidates', 'far_start', 'search', 'look_again', 'at_least', 'covariance', 'laplace', 'laplace_holds',
+           'alone', 'infer_posterior', 'climb_and_weigh', 'log_proposal', 'weigh', 'mean_structures',
+           'PosteriorSettings', 'PoseSettings', 'wave_numbers', 'small_numbers', 'along_axes', 'bead_transform',
+           'density_transform', 'corners', 'from_grid', 'telling', 'Eigenvolumes', 'LinearPosterior', 'Conformations',
+           'infer_shared']
 
 # %% ../nbs/18_posterior.ipynb #b5620096
 import math
@@ -281,16 +282,33 @@ def look_again(post:ImagePosterior, # with the full model
 # %% ../nbs/18_posterior.ipynb #8f68c482
 CHECKS = 4 # samples that Laplace is checked at
 
+def at_least(H:Tensor, # (B, L, L) precision, of images and prior together
+             least:float=1., # what the prior has in every direction
+            ) -> Tensor: # (B, L, L) float64
+    "The precision with what rounding took away."
+    H = (H + H.mT).double()/2
+    if not (bad := torch.linalg.eigvalsh(H)[:, 0] < 0.5*least).any(): return H
+    value, axes = torch.linalg.eigh(H[bad])
+    return H.index_put((bad,), axes*value.clamp(min=least)[:, None] @ axes.mT)
+
+def covariance(H:Tensor # (B, L, L) float64 precision
+              ) -> Tensor: # (B, L, L) float32
+    "Its inverse, positive in float32 as well: no direction is surer than a thousandth of the least sure one."
+    cov = torch.linalg.inv(H)
+    most = cov.diagonal(dim1=1, dim2=2).amax(1)[:, None, None]
+    return (cov + 1e-6*most*torch.eye(H.shape[-1]).to(cov)).float()
+
 def laplace(z:Tensor, # (B, L) about the maximum
             top:Tensor, # (B,) log joint there
             gradient:Tensor, # (B, L)
             H:Tensor, # (B, L, L) precision
            ) -> Posterior:
     "The Gaussian with the maximum and the curvature of the joint."
-    step = torch.linalg.solve(H, gradient)
+    H = at_least(H)
+    step = torch.linalg.solve(H, gradient.double()).to(z)
     step = step/step.norm(dim=-1, keepdim=True).clamp(min=1)
-    return Posterior(z + step, torch.linalg.inv(H), torch.full_like(top, math.inf),
-                     top + (gradient*step).sum(-1)/2 - torch.logdet(H)/2)
+    return Posterior(z + step, covariance(H), torch.full_like(top, math.inf),
+                     top + (gradient*step).sum(-1)/2 - torch.logdet(H).to(z)/2)
 
 def laplace_holds(values:Tensor, # (B, S) log joint at samples
                   delta:Tensor, # (B, S, L) samples minus maximum
@@ -349,7 +367,8 @@ def climb_and_weigh(post:ImagePosterior, # with the full model
     "Climb from there, and weigh."
     z, top = post.climb(z, max(steps - 1, 0))
     gradient, H = post.curvature(z)
-    found, spread = laplace(z, top, gradient, H), widen*torch.linalg.cholesky(torch.linalg.inv(H))
+    found = laplace(z, top, gradient, H)
+    spread = widen*torch.linalg.cholesky(found.cov)
     decode = post.decode
     if structures: found.beads = decode(found.mean)
     if draws:
