@@ -136,6 +136,7 @@ class Costs:
     held_out_seconds:Law # of looking at held-out images after an epoch
     look_bytes:Law # of either
     infer_seconds:Law # of inference
+    alone_seconds:Law # of inference where motions are too large for conformations that all images are compared with
     infer_bytes:Law # of inference
     shared_seconds:float # of making the conformations that all images are compared with
     shared_bytes:int # of these, and of making them
@@ -262,8 +263,12 @@ def measure_looks(learner, # after its first step
     many = candidates and n_images >= MANY
     shared_bytes, shared_seconds = (peak_bytes(make, learner.device), median_seconds(make, 1)) if many else (0, 0.)
     seconds, n_bytes = measure_laws(lambda n: infer(model, first(data, n), n, config, shared=made[0]), few, *common)
+    alone, more = (measure_laws(lambda n: infer(model, first(data, n), n, config, shared=None), few, *common)
+                   if many else (seconds, n_bytes))
+    n_bytes = larger(n_bytes, more)
     found = dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
-                 infer_seconds=seconds, infer_bytes=n_bytes, shared_seconds=shared_seconds, shared_bytes=shared_bytes,
+                 infer_seconds=seconds, alone_seconds=alone, infer_bytes=n_bytes, shared_seconds=shared_seconds,
+                 shared_bytes=shared_bytes,
                  pose_seconds=Law(0., 0.), loose_seconds=seconds)
     if not pose_rounds(config, n_images): return found
     def loose(n): # images whose poses are off by 1° and 1 Å
@@ -342,6 +347,14 @@ class Plan:
             _minutes(c.loose_seconds, N, few) - _minutes(c.infer_seconds, N, few), 0.)
 
     @property
+    def alone_minutes(self) -> float:
+        """What inference takes besides where motions are too large for conformations that all images are compared with,
+        and images are looked at one by one; only the trained model can tell."""
+        c, few, N = self.costs, self.batches[2], self.n_images
+        if c.alone_seconds == c.infer_seconds: return 0.
+        return max(_minutes(c.alone_seconds, N, few) - _minutes(c.infer_seconds, N, few) - c.shared_seconds/60, 0.)
+
+    @property
     def parts(self) -> pd.DataFrame: # GB of each part, where it is, and in which phases
         "What takes memory."
         c, N, L, (look, B, few) = self.costs, self.n_images, self.config.n_latents, self.batches
@@ -385,7 +398,8 @@ class Plan:
                 ("train: one epoch", epoch, "train"), (f"train: {training/epoch:.3g} epochs", training, "train"),
                 *([(f"poses: {rounds} rounds" + ", if they are wrong"*(config.poses.refine_poses == "auto"),
                     self.pose_minutes, "train")] if rounds else []),
-                ("infer", c.shared_seconds/60 + time(c.infer_seconds, looks, few), "infer")]
+                ("infer", c.shared_seconds/60 + time(c.infer_seconds, looks, few), "infer"),
+                *([("infer: more, if motions are large", self.alone_minutes, "infer")] if self.alone_minutes else [])]
         return pd.DataFrame([(name, minutes, self.gb(phase), self.gb(phase, "GPU")) for name, minutes, phase in rows],
                             columns=["phase", "minutes", "ram_gb", "gpu_gb"]).set_index("phase")
 
@@ -410,8 +424,10 @@ class Plan:
         return float(self.phases.minutes["train: one epoch"])
     @property
     def minutes(self) -> float:
-        "Minutes of the whole run, with rounds of poses if they may be asked."
-        return float(self.phases.minutes.drop("train: one epoch").sum())
+        """Minutes of the whole run, with rounds of poses if they may be asked, without what only large motions would
+        ask for."""
+        phases = self.phases.minutes
+        return float(phases.drop("train: one epoch").sum() - phases.get("infer: more, if motions are large", 0.))
     @property
     def largest_batch(self) -> int: # images
         "The largest batch whose training step and inference fit in the memory that is free."
@@ -459,7 +475,8 @@ def advise(p:Plan) -> list[str]: # sentences
     images, new = p.parts.gb["prepared images"], p.peak_gb - p.costs.process_bytes/1e9
     only_if = p.config.poses.refine_poses == "auto" and p.pose_minutes > 0
     said = [f"All in all {human_time(p.minutes)}; an epoch takes {human_time(p.epoch_minutes)}."
-            + only_if*f" Where poses turn out to be exact, it is {human_time(p.minutes - p.pose_minutes)}."]
+            + only_if*f" Where poses turn out to be exact, it is {human_time(p.minutes - p.pose_minutes)}."
+            + (p.alone_minutes > 0.1*p.minutes)*f" Where something turns far, it is {human_time(p.alone_minutes)} more."]
     if p.mapped:
         fits = images < p.free_disk_gb
         said.append("The prepared images do not fit in the memory set aside for them: they are mapped from a file of "
