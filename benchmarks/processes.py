@@ -9,7 +9,7 @@ much faster.
 Small stacks on the CPU, each process with one thread. Processes are forks of this one, which has imported everything
 already, and know each other by the environment, as `torchrun` or a job script would tell them; nobody ends the others
 where one dies. Rows go to results/processes.json as they are measured."""
-import argparse, json, multiprocessing, os, random, shutil, socket, statistics, tempfile, threading, time
+import argparse, json, multiprocessing, os, random, shutil, signal, socket, statistics, tempfile, threading, time
 import warnings
 from pathlib import Path
 
@@ -137,7 +137,9 @@ def kills(folder, args):
             continue
         job.all[victim].kill()
         began = time.monotonic()
-        codes, done = job.end(120), done + 1
+        codes = job.end(120)
+        if codes[victim] != -signal.SIGKILL: continue # it had ended in the meantime
+        done += 1
         took, text = time.monotonic() - began, job.logs[1 - victim].read_text()
         step = open_checkpoint(out/"last.safetensors")[1].step if (out/"last.safetensors").exists() else None
         off = {}
