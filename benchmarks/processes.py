@@ -6,7 +6,7 @@ much faster.
     python benchmarks/processes.py kills --n 20    # one of two is killed at a random moment: do all end, can one go on?
     python benchmarks/processes.py speed           # parts of a run by one and by two; wants two idle cores
 
-Small stacks on the CPU, each process with one thread; for one that never comes the others wait 20 s, not ten minutes.
+Small stacks on the CPU, each process with one thread; for one that never comes the others wait 10 s, not ten minutes.
 Processes are forks of this one, which has imported everything already, and know each other by the environment, as
 `torchrun` or a job script would tell them; nobody ends the others where one dies. Rows go to results/processes.json as
 they are measured."""
@@ -55,7 +55,7 @@ def member(rank, n, port, files, out, log, settings): # one of n processes
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock()) # forks share that of their parent, and one may be killed while it holds it
     warnings.simplefilter("ignore")
-    learner.JOINING, seconds = timedelta(seconds=20), {}
+    learner.JOINING, seconds = timedelta(seconds=10), {}
     for name in PARTS: setattr(train, name, timed(name, seconds))
     run = train.fit(*files, out, cpu=True, progress=False, **settings)
     if rank == 0: Path(f"{log}.json").write_text(json.dumps(seconds | dict(training=run.state.elapsed)))

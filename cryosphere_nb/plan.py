@@ -476,7 +476,8 @@ def advise(p:Plan) -> list[str]: # sentences
     only_if = p.config.poses.refine_poses == "auto" and p.pose_minutes > 0
     said = [f"All in all {human_time(p.minutes)}; an epoch takes {human_time(p.epoch_minutes)}."
             + only_if*f" Where poses turn out to be exact, it is {human_time(p.minutes - p.pose_minutes)}."
-            + (p.alone_minutes > 0.1*p.minutes)*f" Where something turns far, it is {human_time(p.alone_minutes)} more."]
+            + (p.alone_minutes > 0.1*p.minutes)
+            *f" Where something turns far, it is {human_time(p.alone_minutes)} more."]
     if p.mapped:
         fits = images < p.free_disk_gb
         said.append("The prepared images do not fit in the memory set aside for them: they are mapped from a file of "
