@@ -29,7 +29,7 @@ from .plotting import finish_figure
 from .preparation import PreparedImages, prepare
 from .relion import Columns, star_blocks, star_ctf, star_pixel_size, star_rotations
 from .run_folder import open_config
-from .settings import settle
+from .settings import usual_length
 from .train import Run, fit, used_rows
 
 # %% ../nbs/54_power.ipynb #e6950e41
@@ -166,11 +166,11 @@ def schedule_of(run:Run, # finished run
                ) -> dict: # epochs, batch_size
     "How long a run on n images would be, with the settings of this one."
     config, N = run.config, len(run)
-    usual = lambda k: settle(config.changed(epochs=None, batch_size=None, max_minutes=None), range(k), None).schedule
+    usual = lambda k: usual_length(replace(config.schedule, epochs=None, batch_size=None, max_minutes=None), k, k)
     epochs = config.epochs or max(1, run.state.epoch)
-    if (epochs, config.batch_size) != (usual(N).epochs, usual(N).batch_size):
+    if (config.batch_size, epochs) != usual(N):
         return dict(epochs=max(1, round(epochs*N/n)), batch_size=config.batch_size)
-    return dict(epochs=usual(n).epochs, batch_size=usual(n).batch_size)
+    return dict(zip(("batch_size", "epochs"), usual(n)))
 
 def learn_again(run:Run, # whose settings are taken
                 stack:ImaginedStack, # of `imagine`

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SAMPLED', 'SETTINGS', 'EPOCHS', 'STEPS', 'SHOWN', 'BATCHES', 'MAY_CHANGE', 'ADDED', 'BEFORE', 'FitConfig',
-           'make_config', 'make_parts', 'expanded', 'model_offset', 'moved', 'default_box', 'settle', 'read_run',
-           'as_begun', 'check_same_run']
+           'make_config', 'make_parts', 'expanded', 'model_offset', 'moved', 'default_box', 'usual_length', 'settle',
+           'read_run', 'as_begun', 'check_same_run']
 
 # %% ../nbs/34_settings.ipynb #bcd6a2d9
 import math
@@ -173,19 +173,28 @@ def default_box(particles:Particles,
 EPOCHS, STEPS, SHOWN = 20, 1000, 100_000 # epochs, steps and images of a run at least, if nothing is said of its length
 BATCHES = 50 # steps of an epoch at least, if nothing is said of the batch and that leaves it 32 images
 
+def usual_length(asked:ScheduleSettings,
+                 rows:int, # of the star file
+                 images:int, # fewer where an image has several rows
+                 batch_before:int|None=None, # of the run that is continued
+                ) -> tuple[int, int|None]: # batch_size, epochs; None where only minutes are given
+    "Batch and epochs as they are asked for, or as the number of images suggests."
+    batch, epochs = asked.batch_size or batch_before, asked.epochs
+    if not batch: batch = min(128, max(32, 2**int(math.log2(max(1, rows/BATCHES)))))
+    if epochs is None and asked.max_minutes is None:
+        epochs = max(EPOCHS, math.ceil(STEPS/math.ceil(rows*(1 - asked.held_out)/batch)), math.ceil(SHOWN/images))
+    return batch, epochs
+
 def settle(config:FitConfig, # as asked for
            particles:Particles,
            saved:dict|None, # settings of the run that is continued
           ) -> FitConfig: # with seed, box, batch and length filled in
     """Fill in what was left open: the box, the batch and the length of the run from the data, the seed from the system;
     seed and batch of a run that is continued from that run."""
-    asked, n, images = config.schedule, len(particles), len(particles.image_id.unique())
-    seed, epochs = asked.seed, asked.epochs
+    seed = config.schedule.seed
     if seed is None: seed = saved["seed"] if saved else generator(None).initial_seed() % 2**31
-    batch = asked.batch_size or (saved["batch_size"] if saved
-                                 else min(128, max(32, 2**int(math.log2(max(1, n/BATCHES))))))
-    if epochs is None and asked.max_minutes is None:
-        epochs = max(EPOCHS, math.ceil(STEPS/math.ceil(n*(1 - asked.held_out)/batch)), math.ceil(SHOWN/images))
+    batch, epochs = usual_length(config.schedule, len(particles), len(particles.image_id.unique()),
+                                 saved and saved["batch_size"])
     return config.changed(seed=seed, box=config.images.box or default_box(particles, config.picture.sigma_a),
                           batch_size=batch, epochs=epochs)
 
