@@ -898,9 +898,8 @@ class Engine(Callback):
         waits = accelerate.utils.InitProcessGroupKwargs(timeout=JOINING)
         try: self.accelerator = accelerate.Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[waits])
         except torch.distributed.DistError as e:
-            if grouped or "WORLD_SIZE" not in os.environ: raise
-            raise InputError("several processes", f"not all {os.environ['WORLD_SIZE']} of them after "
-                             f"{JOINING.total_seconds()/60:g} min", "all of them, begun at about the same time",
+            raise InputError("several processes", f"not all {os.environ.get('WORLD_SIZE', '')} of them after {JOINING}",
+                             "all of them, begun at about the same time",
                              "Look into the logs of the others, at MASTER_ADDR, MASTER_PORT and WORLD_SIZE.") from e
         if not grouped and torch.distributed.is_initialized():
             torch.distributed.distributed_c10d._set_pg_timeout(LONGEST) # now that all are here

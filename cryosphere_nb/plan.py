@@ -268,8 +268,7 @@ def measure_looks(learner, # after its first step
     n_bytes = larger(n_bytes, more)
     found = dict(estimate_seconds=estimate, held_out_seconds=held_out, look_bytes=larger(first_bytes, second_bytes),
                  infer_seconds=seconds, alone_seconds=alone, infer_bytes=n_bytes, shared_seconds=shared_seconds,
-                 shared_bytes=shared_bytes,
-                 pose_seconds=Law(0., 0.), loose_seconds=seconds)
+                 shared_bytes=shared_bytes, pose_seconds=Law(0., 0.), loose_seconds=seconds)
     if not pose_rounds(config, n_images): return found
     def loose(n): # images whose poses are off by 1° and 1 Å
         seen = first(data, n).free_poses()
@@ -351,7 +350,6 @@ class Plan:
         """What inference takes besides where motions are too large for conformations that all images are compared with,
         and images are looked at one by one; only the trained model can tell."""
         c, few, N = self.costs, self.batches[2], self.n_images
-        if c.alone_seconds == c.infer_seconds: return 0.
         return max(_minutes(c.alone_seconds, N, few) - _minutes(c.infer_seconds, N, few) - c.shared_seconds/60, 0.)
 
     @property
@@ -426,8 +424,8 @@ class Plan:
     def minutes(self) -> float:
         """Minutes of the whole run, with rounds of poses if they may be asked, without what only large motions would
         ask for."""
-        phases = self.phases.minutes
-        return float(phases.drop("train: one epoch").sum() - phases.get("infer: more, if motions are large", 0.))
+        aside = "train: one epoch", "infer: more, if motions are large"
+        return float(self.phases.minutes.drop(list(aside), errors="ignore").sum())
     @property
     def largest_batch(self) -> int: # images
         "The largest batch whose training step and inference fit in the memory that is free."
