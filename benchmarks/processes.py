@@ -157,16 +157,24 @@ def kills(folder, args):
                    checkpoint_at_step=step, latents_off_after_resume={f"by {n}": v for n, v in off.items()})
 
 def speed(folder, args):
-    "Seconds of the parts of a run, by one process and by two; the median of some rounds."
-    files, rounds = stack(folder/"data", args.images, 96, 1.5), []
-    settings = SMALL | dict(box=64, epochs=2, refine=16, refine_samples=16, refine_steps=3, batch_size=128)
+    "Seconds of the parts of a run by one process, by two that share it, and by two runs at once."
+    files, rounds = stack(folder/"data", args.images, args.box, 1.5), []
+    settings = SMALL | dict(box=None, epochs=2, refine=16, refine_samples=16, refine_steps=3, batch_size=128,
+                            overwrite=True)
+    def start(name, n, what): # with a cache of its own, so that each prepares its images
+        shutil.rmtree(folder/name, ignore_errors=True)
+        (folder/name).mkdir()
+        return Job(folder/name, files, folder/name/"run", n, **what)
     for k in range(args.n):
-        row = {}
-        for n in (1, 2) if k % 2 == 0 else (2, 1):
-            row[n] = Job(folder, files, folder/f"run{n}", n, **settings | dict(overwrite=True)).well(3000)
-        rounds.append({name: row[1][name]/row[2][name] for name in row[1]})
-    yield dict(images=args.images, times_as_fast={name: round(statistics.median(r[name] for r in rounds), 2)
-                                                  for name in rounds[0]}, rounds=args.n)
+        alone = start("alone", 1, settings).well(3000)
+        shared = start("shared", 2, settings).well(3000)
+        beside = [start(name, 1, settings) for name in ("left", "right")]
+        beside = [job.well(3000) for job in beside]
+        rounds.append({name: (alone[name], alone[name]/shared[name],
+                              2*alone[name]/statistics.mean(b[name] for b in beside)) for name in alone})
+    yield dict(images=args.images, box=args.box, rounds=args.n,
+               **{what: {name: round(statistics.median(r[name][i] for r in rounds), 2) for name in rounds[0]}
+                  for i, what in enumerate(("seconds_by_one", "times_as_fast", "two_runs_at_once"))})
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,6 +183,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=4, help="of a run that is killed")
     parser.add_argument("--images", type=int, default=2000, help="of `speed`")
+    parser.add_argument("--box", type=int, default=96, help="of `speed`, pixels of 1.5 Å")
     args = parser.parse_args()
     args.n = args.n or dict(starts=50, kills=20, speed=3).get(args.what)
     rows = []
