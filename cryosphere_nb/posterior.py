@@ -599,20 +599,25 @@ class Eigenvolumes:
         x = small_numbers(n).to(F.device)
         lost = torch.sinc(x/m)**2 # by linear interpolation
         middle = (-1.)**x # moves frequency 0 to the middle
-        wide = lost.new_zeros(len(F), m, m, m)
-        wide[:, x[:, None, None], x[:, None], x] = torch.fft.irfftn(F, s=(n, n, n))*(
-            (middle/lost)[:, None, None]*(middle/lost)[:, None]/lost)
-        fine = torch.fft.rfftn(wide, dim=(1, 2, 3))
-        self.table = torch.cat([fine.real, fine.imag]).flatten(1).T.contiguous()
+        self.table = lost.new_empty(m*m*(m//2 + 1), 2, len(F))
+        for k, some in enumerate(F.split(4)): # a few at a time: all at once would take three times the memory
+            wide = lost.new_zeros(len(some), m, m, m)
+            wide[:, x[:, None, None], x[:, None], x] = torch.fft.irfftn(some, s=(n, n, n))*(
+                (middle/lost)[:, None, None]*(middle/lost)[:, None]/lost)
+            fine = torch.fft.rfftn(wide, dim=(1, 2, 3)).flatten(1)
+            self.table[:, :, 4*k:4*k + len(some)] = torch.view_as_real(fine).permute(1, 2, 0)
+        self.table = self.table.flatten(1)
 
     def _field_table(self, F): # (J, n, n, n//2+1): what a bead adds to each coordinate, by where it is
         m, keep = 2*self.n, small_numbers(self.n)
         # each factor: of a bead, of what linear interpolation will take away, and one that moves 0 to the middle
         kernel = along_axes(lambda k: (bead_transform(self.model.sigma)(k)/torch.sinc(k*self.spacing/2)**2
                                        *torch.cos(math.pi*self.n*self.spacing*k)), self.n, self.spacing)
-        fine = F.new_zeros(len(F), m, m, m//2 + 1)
-        fine[:, keep[:, None], keep, :self.n//2 + 1] = F*kernel.to(F.device)
-        self.fields = torch.fft.irfftn(fine, s=(m, m, m), norm="forward").flatten(1).T.contiguous()
+        self.fields = kernel.new_empty(m**3, len(F), device=F.device)
+        for k, some in enumerate(F.split(4)):
+            fine = F.new_zeros(len(some), m, m, m//2 + 1)
+            fine[:, keep[:, None], keep, :self.n//2 + 1] = some*kernel.to(F.device)
+            self.fields[:, 4*k:4*k + len(some)] = torch.fft.irfftn(fine, s=(m, m, m), norm="forward").flatten(1).T
 
     def coordinates(self, points:Tensor, # (K, P, 3) Å
                     chunk:int=32) -> Tensor: # (K, J), of which the mean over the structures is 0
