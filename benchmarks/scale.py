@@ -7,7 +7,8 @@ in memory, how fast is it, and did `plan` know?
         # a quick look
 
 Images are made when they are read (one of a few projections, and noise that depends on the row), prepared image by
-image into a file in the cache folder, mapped from there, and trained on. Written for Linux; elsewhere the memory of
+image into a file in the cache folder, mapped from there, and trained on. Posteriors are found for images as a trained
+model would see them (chapter 52), all compared with the same conformations. Written for Linux; elsewhere the memory of
 mapped pages is not told apart."""
 import argparse, shutil, sys, tempfile, time
 from dataclasses import dataclass, field, replace
@@ -23,9 +24,9 @@ from cryosphere_nb.preparation import PrepareConfig, prepare
 from cryosphere_nb.relion import write_star
 from cryosphere_nb.stacks import Stack
 from cryosphere_nb.learner import Subset, split_rows
-from cryosphere_nb.plan import LOOK, first, plan
-from cryosphere_nb.building import make_model, prepare_model
-from cryosphere_nb.inference import infer
+from cryosphere_nb.plan import LOOK, as_if_trained, first, plan
+from cryosphere_nb.building import all_features, make_model, prepare_model
+from cryosphere_nb.inference import infer, shared_conformations
 from cryosphere_nb.settings import make_config, settle
 from cryosphere_nb.train import make_learner
 
@@ -91,10 +92,11 @@ class Watch:
     def seconds(self, phase): return next(r["seconds"]/r["images"] for r in self.rows if r["phase"] == phase)
 
 def train_steps(learner, steps): # a truncated epoch
-    "Random batches, as in an epoch."
-    order = torch.randperm(len(learner.data), generator=generator(0))
+    "Random batches, as in an epoch, evenly from its coarse beginning to its end."
+    order, n = torch.randperm(len(learner.data), generator=generator(0)), len(learner.data)
     for k in range(steps):
-        learner.one_batch(order[torch.arange(k*learner.batch_size, (k + 1)*learner.batch_size) % len(order)])
+        learner.state.position = int((k + 0.5)/steps*n)
+        learner.one_batch(order[torch.arange(k*learner.batch_size, (k + 1)*learner.batch_size) % n])
 
 def borrow_features(data, features): # all N rows have some, so that memory is that of a run
     "The features of a few images, for all."
@@ -102,10 +104,11 @@ def borrow_features(data, features): # all N rows have some, so that memory is t
 
 def compare(forecast, watch, n) -> pd.DataFrame: # minutes for all n images
     "Forecast beside what the measured phases come to."
-    minutes = forecast.phases.minutes
+    minutes, measured = forecast.phases.minutes, [n*watch.seconds(p)/60 for p in ("prepare", "score", "train", "infer")]
+    measured[-1] += watch.seconds("make conformations")/60
     return pd.DataFrame(
         {"forecast, min": [minutes["prepare"], minutes["score"], forecast.epoch_minutes, minutes["infer"]],
-         "measured, min": [n*watch.seconds(p)/60 for p in ("prepare", "score", "train", "infer")]},
+         "measured, min": measured},
         index=["prepare", "score", "one epoch", "infer"])
 
 def store(file, a, n, watch, table, forecast): # into results/scale.json, for the page of results
@@ -159,14 +162,17 @@ def main():
         with tempfile.TemporaryDirectory() as out:
             trained, apart = split_rows(n, config.held_out_share, config.seed)
             net, some = make_model(structure, config, len(trained) if config.amortised else n, data.D), min(n, a.some)
-            few = watch("score", some, lambda: prepare_model(net, first(data, some)))
-            data = borrow_features(data, few.features)
+            data = borrow_features(data, prepare_model(net, first(data, min(n, 8))).features)
+            watch("score", some, lambda: all_features(net, first(data, some)))
             learner = make_learner(net, Subset(data, trained), Subset(data, apart), config, out, False, ())
             learner.call("before_fit")
             learner.model.train()
             train_steps(learner, 1) # the first step of anything is slow
             watch("train", a.steps*learner.batch_size, lambda: train_steps(learner, a.steps))
-            watch("infer", some, lambda: infer(net.eval(), first(data, some), some, config))
+            shown = as_if_trained(net.eval(), data, some)
+            shared = watch("make conformations", 1,
+                           lambda: shared_conformations(net, shown, config.posterior.refine, generator(0)))
+            watch("infer", some, lambda: infer(net, shown, some, config, shared=shared))
             watch("write the star file", n,
                   lambda: write_star(particles, Path(out)/"particles.star",
                                      dict(cryosphereLatent=torch.zeros(n, config.n_latent))))
