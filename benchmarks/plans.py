@@ -16,9 +16,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd, torch
 
 import cryosphere_nb.train as train
-from cryosphere_nb.benchmarks import STACKS, make_stack
-from cryosphere_nb.core import generator
-from cryosphere_nb.image import CTFParameters
+from cryosphere_nb.benchmarks import make_stack
 from cryosphere_nb.plan import plan
 
 from processes import timed

@@ -600,7 +600,7 @@ class Eigenvolumes:
         lost = torch.sinc(x/m)**2 # by linear interpolation
         middle = (-1.)**x # moves frequency 0 to the middle
         self.table = lost.new_empty(m*m*(m//2 + 1), 2, len(F))
-        for k, some in enumerate(F.split(4)): # a few at a time: all at once would take three times the memory
+        for k, some in enumerate(F.split(4)): # a few at a time, for memory
             wide = lost.new_zeros(len(some), m, m, m)
             wide[:, x[:, None, None], x[:, None], x] = torch.fft.irfftn(some, s=(n, n, n))*(
                 (middle/lost)[:, None, None]*(middle/lost)[:, None]/lost)
